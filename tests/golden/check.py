@@ -1,0 +1,74 @@
+"""Compares what an adapter computes with what a vector stores: value and gradient, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tests.golden.adapters import ADAPTERS
+from tests.golden.vectors import NoVectors, Vector
+
+RELATIVE, ABSOLUTE = 1e-9, 1e-10
+
+
+@dataclass
+class FamilyResult:
+    """How many vectors of a family agree, and why the others do not."""
+
+    family: str
+    passed: int = 0
+    failures: list[str] = field(default_factory=list)
+    without_adapter: int = 0
+
+    @property
+    def failed(self) -> int:
+        return len(self.failures) + self.without_adapter
+
+    def line(self) -> str:
+        reasons = [*self.failures, *(["no adapter"] if self.without_adapter else [])]
+        verdict = f"{self.family}: {self.passed} passed, {self.failed} failed"
+        return f"{verdict} ({'; '.join(reasons)})" if reasons else verdict
+
+
+def check_families(families: dict[str, list[Vector]], only: Iterable[str] = ()) -> list[FamilyResult]:
+    """One result a family, of `only` those named if any. Raises NoVectors for a name that the folder lacks."""
+    wanted = list(only) or list(families)
+    for name in wanted:
+        if name not in families:
+            raise NoVectors(f"no vectors of family {name!r}; there are {', '.join(families)}")
+    return [check_family(name, families[name]) for name in wanted]
+
+
+def check_family(family: str, vectors: list[Vector]) -> FamilyResult:
+    """Every vector of a family; without an adapter all of them fail."""
+    result = FamilyResult(family)
+    if family not in ADAPTERS:
+        result.without_adapter = len(vectors)
+        return result
+    for vector in vectors:
+        try:
+            fault = _fault(vector, ADAPTERS[family](vector))
+        except Exception as error:  # a vector that cannot be computed is a failure to report, not the end of the run
+            fault = f"{type(error).__name__}: {error}"
+        if fault is None:
+            result.passed += 1
+        else:
+            result.failures.append(f"{vector.path.stem}: {fault}")
+    return result
+
+
+def _fault(vector: Vector, loss: Tensor) -> str | None:
+    """What differs, or None."""
+    names = ["grad", *(f"grad_{name}" for name in list(vector.free)[1:])]
+    gradients = torch.autograd.grad(loss, list(vector.free.values()), allow_unused=True)
+    found: dict[str, Tensor | None] = {"loss": loss, **dict(zip(names, gradients, strict=True))}
+    for name, value in found.items():
+        expected = vector.tensor(name)
+        if value is None:
+            return f"{name} is missing"
+        if not torch.allclose(value.detach(), expected, rtol=RELATIVE, atol=ABSOLUTE):
+            return f"{name} off by up to {(value.detach() - expected).abs().max().item():.3g}"
+    return None
