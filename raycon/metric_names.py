@@ -1,0 +1,148 @@
+"""Every metric raycon can write: its name, which direction is better, its unit and its meaning. One table, no torch.
+
+A metric's full name has three parts, `split/protocol/metric`, for example `validation/linear_probe/accuracy`. The table
+is keyed by the last two: the split says on which images a number was taken, not what it is. A scorer may return no
+name that is not in here, and a file may name no objective that is not in here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from raycon.errors import InvalidFile, nearest
+
+Direction = Literal["higher", "lower", "none"]
+
+SPLITS = ("train", "validation", "test")
+SEARCHABLE_SPLITS = ("validation",)
+TRAINING_PROTOCOLS = ("objective", "speed")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`direction` is the better one; `none` marks numbers that describe and cannot be an objective."""
+
+    direction: Direction
+    unit: str
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    "linear_probe/accuracy": Metric("higher", "fraction", "share of images whose label a linear probe predicts"),
+    "linear_probe/balanced_accuracy": Metric("higher", "fraction", "mean over labels of the probe's recall"),
+    "nearest_neighbours/accuracy": Metric(
+        "higher", "fraction", "share of images whose label their neighbours vote for"
+    ),
+    "coarse_to_fine/accuracy": Metric("higher", "fraction", "share of images whose fine class a linear probe predicts"),
+    "coarse_to_fine/coarse_accuracy": Metric(
+        "higher", "fraction", "share of images whose predicted fine class belongs to the right coarse class"
+    ),
+    "groups/average_accuracy": Metric("higher", "fraction", "probe accuracy, every image counted once"),
+    "groups/unbiased_accuracy": Metric("higher", "fraction", "mean of the probe accuracies of the groups present"),
+    "groups/worst_accuracy": Metric("higher", "fraction", "smallest probe accuracy of a group that is present"),
+    "groups/worst3_accuracy": Metric("higher", "fraction", "mean of the three smallest probe accuracies of a group"),
+    "groups/aligned_accuracy": Metric(
+        "higher", "fraction", "probe accuracy on images whose bias agrees with the class"
+    ),
+    "groups/conflicting_accuracy": Metric(
+        "higher", "fraction", "probe accuracy on images whose bias disagrees with the class"
+    ),
+    "groups/smallest_size": Metric("none", "images", "size of the smallest group that is present"),
+    "groups/missing": Metric("none", "groups", "number of groups without an image in the split"),
+    "geometry/alignment": Metric(
+        "lower", "squared distance", "mean squared distance of unit features with the same label, 0 to 4"
+    ),
+    "geometry/uniformity": Metric(
+        "lower", "log potential", "log of the mean Gaussian potential of pairs of unit features, -8 to 0"
+    ),
+    "geometry/effective_rank": Metric(
+        "higher", "dimensions", "exponential of the entropy of the singular values of the centred embeddings"
+    ),
+    "geometry/within_class_spread": Metric(
+        "higher", "fraction", "share of the embeddings' variance that lies within labels; low means collapsed"
+    ),
+    "objective/total": Metric("lower", "loss", "weighted sum of the objective's terms, mean over the epoch"),
+    "objective/learning_rate": Metric("none", "step size", "learning rate at the end of the epoch"),
+    "objective/gradient_norm": Metric("none", "norm", "norm of the gradient before clipping, mean over the epoch"),
+    "speed/images_per_second": Metric("higher", "images per second", "images trained on per second of the epoch"),
+    "speed/seconds": Metric("lower", "seconds", "wall time of the epoch"),
+}
+
+PATTERNS: dict[str, Metric] = {
+    r"groups/group_(0|[1-9][0-9]*)_accuracy": Metric("higher", "fraction", "probe accuracy of one group"),
+    r"groups/group_(0|[1-9][0-9]*)_size": Metric("none", "images", "number of images of one group"),
+    r"objective/[A-Za-z_][A-Za-z0-9_-]*": Metric("lower", "loss", "one term of the objective, mean over the epoch"),
+}
+"""Names that carry a number or a key. They are looked up after `METRICS`, whose entries win."""
+
+
+def metric(name: str) -> Metric:
+    """What `name` (three parts) stands for.
+
+    Raises InvalidFile, with the nearest known name, when it has not three parts, names no split, or is not in the
+    table; and when a number that only training writes (`objective`, `speed`) is asked of another split.
+    """
+    parts = name.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise InvalidFile(f"{name!r} is no metric: a name has three parts, split/protocol/metric{_near(name)}")
+    split, protocol, _ = parts
+    if split not in SPLITS:
+        raise InvalidFile(f"{name!r}: the split {split!r} is none of {', '.join(SPLITS)}{_near(name)}")
+    if protocol in TRAINING_PROTOCOLS and split != "train":
+        raise InvalidFile(f"{name!r}: {protocol!r} is measured while training only{_near(name)}")
+    found = _look_up(name.removeprefix(f"{split}/"))
+    if found is None:
+        raise InvalidFile(f"{name!r} is not a known metric{_near(name)}")
+    return found
+
+
+def direction(name: str) -> Direction:
+    """The better direction of the metric `name` (three parts). Raises InvalidFile as `metric` does."""
+    return metric(name).direction
+
+
+def searchable(name: str) -> Metric:
+    """The metric `name` when a search may look at it.
+
+    Raises InvalidFile otherwise: only validation scores with a direction are searchable. Selection never sees the test
+    set, and training numbers are what is optimised already.
+    """
+    found = metric(name)
+    split, rest = name.split("/", 1)
+    if split not in SEARCHABLE_SPLITS:
+        reason = "a search never sees the test set" if split == "test" else "a search is judged on images kept apart"
+        raise InvalidFile(f"{name!r} cannot be searched for: {reason}{_near(f'validation/{rest}')}")
+    if found.direction == "none":
+        raise InvalidFile(f"{name!r} cannot be searched for: neither high nor low values of it are better")
+    return found
+
+
+def is_searchable(name: str) -> bool:
+    """Whether a search may look at `name`; False for names that do not exist."""
+    try:
+        searchable(name)
+    except InvalidFile:
+        return False
+    return True
+
+
+def known_names() -> list[str]:
+    """Every full name without a number or a key in it, sorted."""
+    return sorted(
+        f"{split}/{rest}"
+        for rest in METRICS
+        for split in SPLITS
+        if split == "train" or rest.split("/")[0] not in TRAINING_PROTOCOLS
+    )
+
+
+def _look_up(rest: str) -> Metric | None:
+    if rest in METRICS:
+        return METRICS[rest]
+    return next((found for pattern, found in PATTERNS.items() if re.fullmatch(pattern, rest)), None)
+
+
+def _near(name: str) -> str:
+    return nearest(name, known_names())

@@ -1,0 +1,69 @@
+"""The names that a scorer's arguments may have, and how they are filled from the splits at hand."""
+
+from __future__ import annotations
+
+from raycon.scores.embedded import Embedded
+from raycon.scores.probe import ProbeCache
+
+SCORE_VOCABULARY: dict[str, str] = {
+    "train_embeddings": "float32 [m, E]: the encoder's output on the training images, without augmentation",
+    "train_features": "float32 [m, D], unit rows: the head's output on the training images",
+    "train_labels": "int64 [m]: the attribute that `data.labels` names, on the training images",
+    "train_classes": "int64 [m]: the attribute `class` on the training images",
+    "train_coarse": "int64 [m]: the attribute `coarse` on the training images",
+    "embeddings": "float32 [n, E]: the encoder's output on the images judged",
+    "features": "float32 [n, D], unit rows: the head's output on the images judged",
+    "labels": "int64 [n]: the attribute that `data.labels` names, on the images judged",
+    "classes": "int64 [n]: the attribute `class` on the images judged",
+    "coarse": "int64 [n]: the attribute `coarse` on the images judged",
+    "aligned": "int64 [n]: 1 where the bias agrees with the class, 0 where it does not",
+    "groups": "int64 [n]: the combination of the attributes in `data.groups`",
+    "group_count": "int: the number of groups, empty ones included",
+    "probes": "the probes fitted so far in this evaluation, shared by all protocols",
+}
+"""Positional names are closed, as they are for terms: a scorer asks by name for what it judges."""
+
+ALWAYS = frozenset(SCORE_VOCABULARY) - {"train_coarse", "coarse", "aligned", "groups", "group_count"}
+"""What every data set and configuration offers."""
+
+ABSENT: dict[str, str] = {
+    "train_coarse": "coarse classes: give data.coarse",
+    "coarse": "coarse classes: give data.coarse",
+    "aligned": "a bias: give data.bias",
+    "groups": "groups: give data.groups, for example [class, aligned]",
+    "group_count": "groups: give data.groups, for example [class, aligned]",
+}
+"""What to say to someone whose configuration does not offer a name."""
+
+
+def offered_names(attributes: set[str], groups: tuple[str, ...]) -> set[str]:
+    """The names that data with these attributes, and these groups in its configuration, can fill."""
+    names = set(ALWAYS)
+    if "coarse" in attributes:
+        names |= {"coarse", "train_coarse"}
+    if "aligned" in attributes:
+        names.add("aligned")
+    if groups:
+        names |= {"groups", "group_count"}
+    return names
+
+
+def fill_names(train: Embedded, judged: Embedded) -> dict[str, object]:
+    """Every offered name with its value; the cache of probes is new."""
+    values: dict[str, object] = {
+        "train_embeddings": train.embeddings,
+        "train_features": train.features,
+        "train_labels": train.labels,
+        "train_classes": train.attributes["class"],
+        "train_coarse": train.attributes.get("coarse"),
+        "embeddings": judged.embeddings,
+        "features": judged.features,
+        "labels": judged.labels,
+        "classes": judged.attributes["class"],
+        "coarse": judged.attributes.get("coarse"),
+        "aligned": judged.attributes.get("aligned"),
+        "groups": judged.groups,
+        "group_count": judged.group_count if judged.groups is not None else None,
+        "probes": ProbeCache(),
+    }
+    return {name: value for name, value in values.items() if value is not None}
