@@ -1,0 +1,109 @@
+"""Checkpoints: safetensors beside a manifest with their checksum, written so that a crash never leaves a half one.
+
+A checkpoint is a folder `epoch-0003` with `state.safetensors` and `manifest.json`. It is written under another name,
+made durable, and renamed. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raycon.errors import RayconError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TENSORS, MANIFEST = "state.safetensors", "manifest.json"
+KEPT = 2
+"""How many checkpoints of a run stay: the newest, and the one before it in case the newest is damaged."""
+
+
+class DamagedCheckpoint(RayconError):
+    """A checkpoint whose files are missing, cut short or changed."""
+
+
+def checkpoint_folder(run: Path, attempt: int, epoch: int) -> Path:
+    """Where the checkpoint of an epoch goes. The attempt is in the path: two drivers never write to the same place."""
+    return run / f"attempt-{attempt}" / f"epoch-{epoch:04d}"
+
+
+def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Writes a checkpoint. One that is there already and sound is left alone: a repeated epoch gives the same state."""
+    from safetensors.torch import save_file
+
+    if is_sound(folder):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    draft = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+    draft.mkdir(parents=True)
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft / TENSORS)
+    manifest = {"format": 1, "sha256": _sha256(draft / TENSORS), **facts}
+    (draft / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+    for path in (draft / TENSORS, draft / MANIFEST, draft):
+        _make_durable(path)
+    os.rename(draft, folder)
+    _make_durable(folder.parent)
+    _drop_old(folder)
+
+
+def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts of a checkpoint. Raises DamagedCheckpoint if its checksum does not fit."""
+    from safetensors.torch import load_file
+
+    if not is_sound(folder):
+        raise DamagedCheckpoint(f"{folder}: the checkpoint is incomplete or damaged")
+    facts = json.loads((folder / MANIFEST).read_text())
+    return load_file(folder / TENSORS), facts
+
+
+def is_sound(folder: Path) -> bool:
+    """Whether a checkpoint is whole: the manifest can be read and the checksum of the tensors fits."""
+    try:
+        facts = json.loads((folder / MANIFEST).read_text())
+        return bool(facts["sha256"] == _sha256(folder / TENSORS))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def newest_checkpoint(run: Path, *, up_to_attempt: int | None = None) -> Path | None:
+    """The sound checkpoint of the latest epoch of a run, over all its attempts (or up to one), or None."""
+    for _, attempt, folder in sorted(_all(run), reverse=True):
+        if (up_to_attempt is None or attempt <= up_to_attempt) and is_sound(folder):
+            return folder
+    return None
+
+
+def _all(run: Path) -> Iterator[tuple[int, int, Path]]:
+    for folder in run.glob("attempt-*/epoch-*"):
+        attempt, epoch = folder.parent.name.removeprefix("attempt-"), folder.name.removeprefix("epoch-")
+        if attempt.isdigit() and epoch.isdigit():
+            yield int(epoch), int(attempt), folder
+
+
+def _drop_old(newest: Path) -> None:
+    """Removes the checkpoints of the same run that are older than the last KEPT epochs."""
+    epochs = sorted(_all(newest.parent.parent), reverse=True)
+    keep = {epoch for epoch in sorted({epoch for epoch, _, _ in epochs}, reverse=True)[:KEPT]}
+    for epoch, _, folder in epochs:
+        if epoch not in keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _make_durable(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

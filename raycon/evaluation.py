@@ -1,0 +1,62 @@
+"""Judges a frozen encoder: embeds whole tables once, proves that this changed nothing, and runs the protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from raycon.collectives import gather_shards, rank, shard
+from raycon.config import Trial
+from raycon.datasets import ImageTable, normalise
+from raycon.networks.encoders import encoder_buffers
+from raycon.scores import Embedded, evaluate
+from raycon.step import Step
+
+ROWS_AT_ONCE = 1000
+
+
+def score_encoder(
+    step: Step, trial: Trial, tables: Mapping[str, ImageTable], split: str, device: str = "cpu"
+) -> dict[str, float]:
+    """All protocols of `trial.scores` on one split, as {`split/protocol/metric`: value}; empty on ranks other than 0.
+
+    tables: `train`, on which probes are fitted, and `split`. The encoder is in evaluation mode, without gradient.
+    Raises RuntimeError if a buffer of the encoder changed meanwhile.
+    """
+    embedded = {name: embed_table(step, trial, tables[name], device) for name in ("train", split)}
+    if rank() != 0:
+        return {}
+    return evaluate(trial, embedded, split)
+
+
+@torch.no_grad()
+def embed_table(step: Step, trial: Trial, table: ImageTable, device: str = "cpu") -> Embedded:
+    """The embeddings and unit features of every image of a table, without augmentation. Workers share the images."""
+    was_training = step.training
+    step.eval()
+    before = encoder_buffers(step.encoder)
+    mine = shard(len(table))
+    chunks = torch.split(torch.arange(len(table))[mine], ROWS_AT_ONCE)
+    parts = [_embed_rows(step, table, rows, device) for rows in chunks]
+    embeddings, features = (gather_shards(torch.cat(column), len(table)) for column in zip(*parts, strict=True))
+    if not torch.equal(before, encoder_buffers(step.encoder)):
+        raise RuntimeError("an evaluation changed the buffers of the encoder")
+    step.train(was_training)
+    groups, count = table.product(trial.data.groups)
+    return Embedded(
+        embeddings=embeddings.float().cpu(),
+        features=features.float().cpu(),
+        attributes=dict(table.attributes),
+        sizes=dict(table.sizes),
+        labels=table.attributes[trial.data.labels],
+        groups=groups if trial.data.groups else None,
+        group_count=count,
+    )
+
+
+def _embed_rows(step: Step, table: ImageTable, rows: Tensor, device: str) -> tuple[Tensor, Tensor]:
+    images = normalise(table.images[rows].to(device), table.mean, table.std, step.full)
+    embeddings, features = step.embed(images)
+    return embeddings, features

@@ -1,0 +1,299 @@
+"""From names to a plan: which transforms, networks and terms a trial runs, in which order, on which tensors.
+
+A function's positional parameters are names of the vocabulary. The data offer some (`views`, `labels`, and what
+`reveal` shows); transforms and networks offer more; the encoder turns every `X_views` that is asked for into
+`X_embeddings` and `X_features`. What nothing offers is refused by name before any training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from raycon.config import Trial
+from raycon.datasets import Described, check_augmentation, describe
+from raycon.errors import InvalidFile, nearest
+from raycon.losses import TERMS
+from raycon.networks import NETWORKS, Auxiliary
+from raycon.networks.encoders import ENCODERS
+from raycon.scores import PROTOCOLS, validate_scores
+from raycon.signatures import check_knobs, read_signature
+from raycon.transforms import PROVIDES, TRANSFORMS
+from raycon.vocabulary import VOCABULARY
+
+RESERVED = ("term", "weight", "inputs", "use", "when")
+Section = Literal["objective", "transforms", "networks", "scores"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that a step runs. `inputs` maps its parameters to names of tensors; `provides` is empty for a term."""
+
+    kind: Literal["transform", "network", "encoder", "term"]
+    key: str
+    function: str
+    inputs: Mapping[str, str]
+    provides: tuple[str, ...] = ()
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    weight: float = 1.0
+
+    @property
+    def pairwise(self) -> bool:
+        """Whether it compares images with one another, so that its inputs are gathered over workers."""
+        return any(VOCABULARY[name].kind == "pairwise" for name in self.inputs.values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the data offer, the providers in the order in which they run, and the terms."""
+
+    offered: tuple[str, ...]
+    providers: tuple[Part, ...]
+    terms: tuple[Part, ...]
+
+    @property
+    def gathered(self) -> tuple[str, ...]:
+        """The names that are gathered over workers, once a step each."""
+        return tuple(dict.fromkeys(name for term in self.terms if term.pairwise for name in term.inputs.values()))
+
+
+def functions_of(section: Section) -> Mapping[str, Callable[..., Any]]:
+    """The catalogue of a section of the file."""
+    sections: dict[str, Mapping[str, Callable[..., Any]]] = {
+        "objective": TERMS,
+        "transforms": TRANSFORMS,
+        "networks": NETWORKS,
+        "scores": PROTOCOLS,
+    }
+    return sections[section]
+
+
+def find_function(section: Section, name: str) -> Callable[..., Any]:
+    """The entry of a catalogue. Raises InvalidFile with the nearest known name."""
+    known = functions_of(section)
+    if name not in known:
+        word = {"objective": "term", "transforms": "transform", "networks": "network", "scores": "protocol"}[section]
+        raise InvalidFile(f"unknown {word} {name!r}{nearest(name, set(known))}; known: {', '.join(known) or 'none'}")
+    return known[name]
+
+
+def knob_names(section: Section, function_name: str) -> list[str]:
+    """The knobs of a catalogue entry."""
+    return list(read_signature(find_function(section, function_name)).knobs)
+
+
+def knob_type(section: Section, function_name: str, knob: str) -> Any:
+    """The annotated type of a knob; `weight` is a real number from 0 on."""
+    if knob == "weight" and section == "objective":
+        from raycon.knobs import Weight
+
+        return Weight
+    return read_signature(find_function(section, function_name)).knobs[knob]
+
+
+def complete_term(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of `objective` without holes, checked and with every default filled in."""
+    function_name = entry.get("term", name)
+    if not isinstance(function_name, str):
+        raise InvalidFile(f"should be the name of a term, not {function_name!r}", field="term")
+    function = find_function("objective", function_name)
+    weight = entry.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+        raise InvalidFile(f"should be a number from 0 on, not {weight!r}", field="weight")
+    filled: dict[str, Any] = {"term": function_name, "weight": float(weight)}
+    if "inputs" in entry:
+        filled["inputs"] = _check_inputs(function, entry["inputs"])
+    knobs = {knob: value for knob, value in entry.items() if knob not in RESERVED}
+    return filled | check_knobs(function, knobs)
+
+
+def _check_inputs(function: Callable[..., Any], inputs: Any) -> dict[str, str]:
+    names = read_signature(function).names
+    if not isinstance(inputs, Mapping):
+        raise InvalidFile(f"should map parameters to tensors, not {inputs!r}", field="inputs")
+    for parameter, tensor in inputs.items():
+        if parameter not in names:
+            raise InvalidFile(f"takes no {parameter!r}; it takes: {', '.join(names)}", field="inputs")
+        if tensor not in VOCABULARY:
+            raise InvalidFile(f"no tensor is called {tensor!r}{nearest(str(tensor), set(VOCABULARY))}", field="inputs")
+    return dict(inputs)
+
+
+def complete_network(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of `networks` without holes, checked and filled."""
+    return check_knobs(find_function("networks", name), _without_reserved(entry))
+
+
+def complete_transform(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of `transforms` without holes, checked and filled."""
+    return check_knobs(find_function("transforms", name), _without_reserved(entry))
+
+
+def complete_score(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of `scores` without holes, checked and filled."""
+    return check_knobs(find_function("scores", name), entry)
+
+
+def _without_reserved(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key not in ("use", "when")}
+
+
+def _term(key: str, entry: Mapping[str, Any]) -> Part:
+    function = find_function("objective", entry["term"])
+    renamed = entry.get("inputs", {})
+    inputs = {name: renamed.get(name, name) for name in read_signature(function).names}
+    knobs = {knob: value for knob, value in entry.items() if knob not in RESERVED}
+    return Part("term", key, entry["term"], inputs, knobs=knobs, weight=entry["weight"])
+
+
+def _providers(trial: Trial) -> dict[str, Part]:
+    """Everything that could run, by the name of each tensor that it provides."""
+    parts: list[Part] = []
+    for prefix in (name.removesuffix("views") for name in VOCABULARY if name.endswith("views")):
+        provides = (f"{prefix}embeddings", f"{prefix}features")
+        parts.append(Part("encoder", trial.encoder.name, trial.encoder.name, {"images": f"{prefix}views"}, provides))
+    for name, knobs in trial.transforms.items():
+        names = read_signature(TRANSFORMS[name]).names
+        parts.append(Part("transform", name, name, {n: n for n in names}, PROVIDES[name], knobs))
+    for name, network in NETWORKS.items():
+        knobs = trial.networks.get(name) or check_knobs(network, {})
+        names = read_signature(_forward(network)).names
+        parts.append(Part("network", name, name, {n: n for n in names}, network.provides, knobs))
+    return {name: part for part in parts for name in part.provides}
+
+
+def _forward(network: type[Auxiliary]) -> Callable[..., Any]:
+    function: Callable[..., Any] = network.forward
+    return function
+
+
+def resolve(trial: Trial, described: Described) -> Plan:
+    """The plan of a trial.
+
+    Raises InvalidFile, with the path of the term as its field, if a name is asked for that nothing offers, if providers
+    need one another in a circle, or if a transform or network is configured that nothing asks for.
+    """
+    if not trial.objective:
+        raise InvalidFile("an objective needs at least one term", field="objective")
+    offered = ("views", "labels", *described.revealed)
+    providers = _providers(trial)
+    terms = tuple(_term(key, entry) for key, entry in trial.objective.items())
+    ordered: list[Part] = []
+    for term in terms:
+        for name in term.inputs.values():
+            _visit(name, term, offered, providers, ordered, pending=())
+    for section in ("transforms", "networks"):
+        for name in getattr(trial, section):
+            if not any(part.key == name for part in ordered):
+                raise InvalidFile("no term asks for what it provides", field=f"{section}.{name}")
+    return Plan(offered, tuple(ordered), terms)
+
+
+def _visit(
+    name: str,
+    asker: Part,
+    offered: Iterable[str],
+    providers: Mapping[str, Part],
+    ordered: list[Part],
+    pending: tuple[str, ...],
+) -> None:
+    """Puts what provides `name`, and before it all that it needs, at the end of `ordered`."""
+    if name in offered:
+        return
+    if name not in providers:
+        hint = " (set data.reveal: [bias_labels])" if name == "bias_labels" else ""
+        also = f"any of the networks and transforms ({', '.join(providers)})"
+        field_name = f"objective.{asker.key}" if asker.kind == "term" else f"{asker.kind}s.{asker.key}"
+        raise InvalidFile(
+            f"{asker.function} needs {name!r}, which neither the data ({', '.join(offered)}) nor {also} offers{hint}",
+            field=field_name,
+        )
+    part = providers[name]
+    if part in ordered:
+        return
+    if part.key in pending:
+        raise InvalidFile(f"needs itself through {' <- '.join([*pending, part.key])}", field=f"{part.kind}s.{part.key}")
+    for needed in part.inputs.values():
+        _visit(needed, part, offered, providers, ordered, (*pending, part.key))
+    ordered.append(part)
+
+
+def check_trial(trial: Trial) -> Plan:
+    """Refuses a trial that cannot run, without reading any data, and returns its plan.
+
+    Raises InvalidFile with the dotted path of what is wrong.
+    """
+    described = describe(trial.data)
+    check_augmentation(trial.augmentation)
+    if trial.encoder.name not in ENCODERS:
+        known = ", ".join(ENCODERS)
+        raise InvalidFile(
+            f"unknown encoder {trial.encoder.name!r}{nearest(trial.encoder.name, ENCODERS)}; known: {known}",
+            field="encoder.name",
+        )
+    plan = resolve(trial, described)
+    for term in plan.terms:
+        _try_term(term, trial)
+    validate_scores(trial, described)
+    size = trial.data.train_size
+    if size is not None and trial.training.batch_size > size:
+        raise InvalidFile(
+            f"{trial.training.batch_size} is more than the {size} training images", field="training.batch_size"
+        )
+    return plan
+
+
+def _try_term(term: Part, trial: Trial) -> None:
+    """Calls a term once on four tiny images, so that what it cannot do (one view, say) is known before training."""
+    tensors = tiny_tensors(views=trial.training.views)
+    inputs = [tensors[name] for name in term.inputs.values()]
+    try:
+        TERMS[term.function](*inputs, **term.knobs)
+    except ValueError as error:
+        raise InvalidFile(f"{term.function} cannot run here: {error}", field=f"objective.{term.key}") from None
+
+
+def tiny_tensors(*, views: int = 2, images: int = 4) -> dict[str, Tensor]:
+    """A small random value for every name of the vocabulary: two classes, two bias labels, unit features."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = {"N": images, "V": views, "C": 1, "H": 4, "W": 4, "E": 6, "D": 5, "K": 2}
+    tensors: dict[str, Tensor] = {}
+    for name, entry in VOCABULARY.items():
+        shape = [sizes[letter] for letter in entry.shape]
+        if entry.kind == "label":
+            half = images // 2 if name == "labels" else 1
+            tensors[name] = torch.arange(images).div(half, rounding_mode="floor") % 2
+            continue
+        values = torch.randn(shape, generator=generator)
+        tensors[name] = torch.nn.functional.normalize(values, dim=-1) if entry.kind == "pairwise" else values
+    return tensors
+
+
+def explain(trial: Trial) -> list[str]:
+    """The resolved plan of a trial in plain lines. Reads no data."""
+    plan, described = check_trial(trial), describe(trial.data)
+    attribute = f"labels = {trial.data.labels} ({described.attributes[trial.data.labels]} values)"
+    offered = ", ".join(plan.offered)
+    image = f"{described.channels}x{described.size}x{described.size}"
+    lines = [f"data     {trial.data.dataset}: {trial.training.views} views of {image}, {attribute}; offers {offered}"]
+    for part in plan.providers:
+        lines.append(f"{part.kind:<8} {_call(part)} -> {', '.join(part.provides)}{_knobs(part)}")
+    for term in plan.terms:
+        place = "over all workers" if term.pairwise else "per worker"
+        shown = f"{term.weight:g} x {_call(term)}"
+        lines.append(f"term     {term.key}: {shown}{_knobs(term)}; {place}")
+    lines.append(f"scores   {', '.join(trial.scores)} on the frozen encoder")
+    return lines
+
+
+def _call(part: Part) -> str:
+    return f"{part.function}({', '.join(part.inputs.values())})"
+
+
+def _knobs(part: Part) -> str:
+    shown = ", ".join(f"{knob}={value}" for knob, value in part.knobs.items())
+    return f"  [{shown}]" if shown else ""

@@ -1,0 +1,49 @@
+"""Learning-rate schedules and LARS against their formulas."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from raycon.config import Training
+from raycon.optimisers import LARS, learning_rate_at
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant"])
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5, 1.0])
+def test_the_rate_is_positive_and_never_above_the_peak(schedule: str, warmup: float) -> None:
+    training = Training(schedule=schedule, warmup=warmup, learning_rate=0.4)  # type: ignore[arg-type]  # parametrised
+    rates = [learning_rate_at(step, 100, training) for step in range(100)]
+    assert all(0 < rate <= 0.4 for rate in rates)
+    assert max(rates) > 0.39
+
+
+def test_one_cycle_follows_torch() -> None:
+    training = Training(schedule="one_cycle", warmup=0.2, learning_rate=0.4)
+    weights = torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.SGD([weights], lr=1.0)
+    reference = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.4, total_steps=100, pct_start=0.2)
+    theirs = []
+    for _ in range(100):
+        theirs.append(reference.get_last_lr()[0])
+        optimiser.step()
+        reference.step()
+    ours = [learning_rate_at(step, 100, training) for step in range(100)]
+    # The two place the peak one step apart, since torch counts from the first step's own rate.
+    assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) < 0.04
+
+
+def test_lars_takes_a_step_of_the_trusted_length() -> None:
+    weights = torch.nn.Parameter(torch.tensor([[3.0, 4.0]]))
+    bias = torch.nn.Parameter(torch.tensor([1.0]))
+    weights.grad, bias.grad = torch.tensor([[0.0, 2.0]]), torch.tensor([0.5])
+    LARS([weights, bias], lr=1.0, momentum=0.9, weight_decay=0.0, trust=0.1).step()
+    assert torch.allclose(weights, torch.tensor([[3.0, 4.0 - 0.1 * 5 / 2 * 2]]))
+    assert torch.allclose(bias, torch.tensor([0.5]))
+
+
+def test_lars_with_zero_weights_is_plain_descent() -> None:
+    weights = torch.nn.Parameter(torch.zeros(1, 2))
+    weights.grad = torch.ones(1, 2)
+    LARS([weights], lr=0.5, momentum=0.0, weight_decay=0.1).step()
+    assert torch.allclose(weights, torch.full((1, 2), -0.5))

@@ -1,0 +1,65 @@
+"""Two workers equal one: the shipped space, its encoder with batch normalisation, and the shipped loop."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+import raycon
+from raycon.config import Trial
+from raycon.datasets import load_tables
+from raycon.runs import Scored, World
+from raycon.state import State
+from raycon.training import train
+
+SPACES = Path(raycon.__file__).parents[1] / "search_spaces"
+
+
+def _trial(name: str) -> Trial:
+    """The first configuration of a shipped file that uses all terms, in float64, cut to one epoch of five steps."""
+    space = raycon.load(SPACES / name)
+    trial = max((corner.trial for corner in space.corners()), key=lambda t: len(t.objective))
+    data = replace(trial.data, train_size=5 * 32, validation_size=50)
+    training = replace(trial.training, epochs=1, batch_size=32, precision="float64", learning_rate=1e-3)
+    return replace(trial, data=data, training=training)
+
+
+def _worker(rank: int, size: int, name: str, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
+    state, metrics = _finish(_trial(name), World(rank, size))
+    if rank == 0:
+        torch.save({"model": state.step.state_dict(), "metrics": metrics}, f"{folder}/two.pt")
+    dist.destroy_process_group()
+
+
+def _finish(trial: Trial, world: World) -> tuple[State, dict[str, float]]:
+    tables = load_tables(trial.data, split_seed=0)
+    state = State(trial)
+    events = list(train(trial, tables, state, world))
+    assert isinstance(events[-1], Scored)
+    return state, events[-1].metrics
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", ["digits_demo.yaml", "thanos.yaml", "epsilon_supinfonce_fairkl.yaml"])
+def test_parameters_after_five_steps_are_those_of_one_worker(name: str, tmp_path: Path) -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    mp.spawn(_worker, args=(2, name, str(tmp_path)), nprocs=2)
+    two = torch.load(tmp_path / "two.pt", weights_only=True)
+    one, metrics = _finish(_trial(name), World())
+    start = State(_trial(name)).step.state_dict()
+    moved = max(float((value - start[key]).abs().max()) for key, value in one.step.state_dict().items())
+    assert moved > 1e-4
+    for key, value in one.step.state_dict().items():
+        assert torch.allclose(value, two["model"][key], rtol=0, atol=1e-10), key
+    for key, number in metrics.items():
+        if not key.startswith("train/speed/"):
+            assert two["metrics"][key] == pytest.approx(number, abs=1e-6), key
