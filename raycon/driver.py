@@ -1,0 +1,466 @@
+"""The driver's core: a state machine that decides which run is next, whether a run goes on, and what is truth.
+
+It knows no cluster, no optimiser and no training: clock, disk, sampler and workers are handed in, so that faults at
+every moment can be simulated. Its state is a fold of the event log and nothing else. Three rules make an interrupted
+sweep the same as an uninterrupted one:
+
+- An event is durable before anything is done because of it: `asked` before the assignment is handed out, `scored` and
+  `finished` before the worker hears the decision and before the sampler is told.
+- Ask n is answered from the results of the runs 0 to n-1-lag, told in number order, whatever else has finished.
+- A decision depends only on facts that can no longer change when it is due, so asking again gives the same answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+from raycon.config import Sweep
+from raycon.errors import RayconError, Refused
+from raycon.events import STATES, EventLog, plain_metrics
+from raycon.history import SWEEP_NAME, Process, RunRecord, SweepHistory, read_sweep_file
+from raycon.metric_names import METRICS, metric
+from raycon.space.canonical import differences
+from raycon.stopping import goes_on, rungs, value_at
+
+Decision = Literal["continue", "stop"]
+SHOWN_DIFFERENCES = 20
+
+
+class SpaceLike(Protocol):
+    """What the driver needs of a search space."""
+
+    def trial(self, values: dict[str, Any]) -> Any:
+        """The whole configuration that belongs to the values of the holes."""
+
+    def canonical(self) -> dict[str, Any]:
+        """The space with every default filled in, as plain values."""
+
+
+class Sampler(Protocol):
+    """What the driver needs of a search method. Numbers come in order; pending runs are known to it."""
+
+    def ask(self, number: int) -> dict[str, Any]:
+        """Values of the active holes for run `number`, which counts as pending from now on."""
+
+    def restore(self, number: int, values: dict[str, Any]) -> None:
+        """Run `number` was asked before, with this answer: it counts as pending from now on."""
+
+    def tell(self, number: int, state: str, values: list[float] | None, intermediate: dict[int, float]) -> None:
+        """The result of a pending run: `values` (one per objective, maximised ones first) for a complete run only;
+        `intermediate` maps epochs to the single objective, and is empty for runs that did not end by themselves."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Work for one worker. `resume` is the newest usable checkpoint, or None to begin at epoch 1. (`attempt`, `try_`)
+    is different for each worker that ever takes up the run."""
+
+    key: str
+    number: int
+    attempt: int
+    try_: int
+    trial: dict[str, Any]
+    folder: str
+    resume: str | None
+
+    def plain(self) -> dict[str, Any]:
+        """The assignment as a dict of plain values; `try_` is named `try`."""
+        plain = asdict(self)
+        plain["try"] = plain.pop("try_")
+        return plain
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing can be handed out before one of the runs under way ends."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Every run has ended. `counts` says how many are in each state."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Opener:
+    """The process that opens the log, and what it runs on. `session` names the cluster session, if there is one."""
+
+    host: str
+    pid: int
+    created: float
+    session: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def here(cls, session: str = "") -> Opener:
+        """This process."""
+        import psutil
+
+        pid = os.getpid()
+        return cls(socket.gethostname(), pid, psutil.Process(pid).create_time(), session, installed_versions())
+
+
+class Driver:
+    """One sweep. Calls come from one thread. The caller holds the lock of the folder (`raycon.lock`).
+
+    `space` and `sampler` may be simulated; `to_plain` turns what `space.trial` returns into plain values (by default
+    `raycon.space.trial_to_plain`); `usable` says whether a checkpoint can be loaded (by default every one can: the log
+    only names checkpoints that were complete when they were reported).
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        name: str,
+        identity: str,
+        space: SpaceLike,
+        sampler: Sampler,
+        log: EventLog,
+        storage: str,
+        *,
+        to_plain: Callable[[Any], dict[str, Any]] | None = None,
+        usable: Callable[[str], bool] = lambda checkpoint: True,
+    ):
+        self.sweep, self.name, self.identity = sweep, name, identity
+        self.space, self.sampler, self.log, self.storage = space, sampler, log, storage.rstrip("/")
+        self.history = SweepHistory()
+        self.attempt = 0
+        self._to_plain = to_plain or _trial_to_plain
+        self._usable = usable
+        self._assigned: set[str] = set()
+        self._told = 0
+        self._rung_values: dict[tuple[int, int], float | None] = {}
+        self._is_open = False
+        self._wrote = False
+
+    def open(self, opener: Opener | None = None) -> None:
+        """Read the log, check that it belongs to this search, record a new attempt and rebuild the sampler.
+
+        A sweep that is already finished stays as it is: only a mirror that lags behind is written. Raises Refused where
+        the folder holds another search, with the differences; DamagedLog where the log cannot be trusted.
+        """
+        self.history = SweepHistory.of(self.log.open())
+        self._check_identity()
+        self._is_open = True
+        self.attempt = 1 + max((attempt.number for attempt in self.history.attempts), default=0)
+        if self._all_finished():
+            self.log.sync(mirror=True)
+            return
+        self._write_sweep_file()
+        self._record_attempt(opener or Opener.here())
+        for run in self.history.runs:
+            if not run.finished:
+                self._settle(run)
+        self.log.sync(mirror=True)
+        self._restore_sampler()
+
+    def close(self) -> None:
+        """End this attempt in good order. Unfinished runs stay unfinished: the same command goes on with them."""
+        if self._is_open and self._wrote:
+            self._append("closed")
+            self.log.sync(mirror=True)
+        self._is_open = False
+
+    def processes(self) -> list[Process]:
+        """The processes that earlier attempts recorded, drivers included. One that still has this pid *and* creation
+        time on this host is an orphan."""
+        return [process for process in self.history.processes if process.attempt < self.attempt]
+
+    def process(self, pid: int, created: float, role: str, host: str | None = None) -> None:
+        """Record a process of this attempt, durably, so that a later attempt can end it."""
+        self._check_open()
+        self._append("process", pid=pid, created=created, role=role, host=host or socket.gethostname())
+        self.log.sync()
+
+    def next(self) -> Assignment | Wait | Finished:
+        """The next piece of work for a free worker. Runs that were interrupted come before new ones."""
+        self._check_open()
+        for run in self.history.runs:
+            if not run.finished and run.key not in self._assigned:
+                return self._hand_out(run)
+        number = len(self.history.runs)
+        if number >= self.sweep.trials:
+            return Finished(self.history.counts()) if self._all_finished() else Wait()
+        if any(not run.finished for run in self.history.runs[: max(0, number - self.sweep.lag)]):
+            return Wait()
+        return self._hand_out(self._ask(number))
+
+    def assignment(self, key: str) -> Assignment:
+        """The current work of an unfinished run, with its newest checkpoint: for whoever restarts workers itself."""
+        run = self.history.run(key)
+        checkpoints = [run.checkpoints[epoch] for epoch in sorted(run.checkpoints, reverse=True)]
+        resume = next((checkpoint for checkpoint in checkpoints if self._usable(checkpoint)), None)
+        folder = f"{self.storage}/runs/{key}"
+        return Assignment(key, run.number, self.attempt, 1 + len(run.losses), run.trial, folder, resume)
+
+    def started(self, key: str, attempt_try: int | None = None) -> None:
+        """A worker has taken the run up. Informative: not synced on its own."""
+        self._check_open()
+        run = self.history.run(key)
+        self._assigned.add(key)
+        taken = (self.attempt, 1 + len(run.losses) if attempt_try is None else attempt_try)
+        if not run.finished and taken not in run.tries:
+            self._append("started", **{"key": key, "attempt": taken[0], "try": taken[1]})
+
+    def scored(
+        self,
+        key: str,
+        epoch: int,
+        metrics: Mapping[str, float],
+        checkpoint: str | None = None,
+        done: bool = False,
+        *,
+        attempt_try: int | None = None,
+    ) -> Decision:
+        """An epoch of a run is over; says whether the run goes on. A result that was seen before changes nothing, nor
+        does one that comes before its predecessor: a worker begins at the log's newest checkpoint or earlier, so only
+        a forgotten one can be ahead of the log. A finished run always gets 'stop', and so does a try that has been
+        declared lost.
+
+        Raises RayconError where the last epoch lacks a metric that the sweep searches by.
+        """
+        self._check_open()
+        run = self.history.run(key)
+        if run.finished or self._is_stale(run, attempt_try):
+            return "stop"
+        if epoch == run.last_epoch + 1:
+            if done:
+                self._require_objectives(run, metrics)
+            self._append(
+                "scored", key=key, epoch=epoch, metrics=plain_metrics(metrics), checkpoint=checkpoint, done=bool(done)
+            )
+            self._settle(run)
+            self.log.sync()
+        return "stop" if run.finished else "continue"
+
+    def ended(self, key: str, state: str, reason: str | None = None, *, attempt_try: int | None = None) -> None:
+        """A run has ended by itself: 'diverged', 'out_of_memory' or 'failed'. Ignored for a finished run. 'complete'
+        or 'pruned' for a run that the log does not know to be so is a failure: its scores never arrived."""
+        self._check_open()
+        run = self.history.run(key)
+        if state not in STATES:
+            raise ValueError(f"unknown state {state!r}")
+        if run.finished or self._is_stale(run, attempt_try):
+            return
+        if state in ("complete", "pruned"):
+            state, reason = "failed", f"ended as {state} without its last scores" + (f": {reason}" if reason else "")
+        self._finish(run, state, reason)
+        self.log.sync()
+
+    def lost(
+        self, key: str, reason: str, *, attempt_try: int | None = None, requeue: bool = False
+    ) -> Literal["retry", "stop"]:
+        """The infrastructure took the run away. 'retry': it goes on from its newest checkpoint, by whoever restarts
+        workers (see `assignment`), or with `requeue` by `next`. 'stop': it is finished, or has been lost too often."""
+        self._check_open()
+        run = self.history.run(key)
+        if run.finished:
+            return "stop"
+        if not self._is_stale(run, attempt_try):
+            self._append("lost", key=key, reason=reason)
+            self._settle(run)
+            self.log.sync()
+            if requeue:
+                self._assigned.discard(key)
+        return "stop" if run.finished else "retry"
+
+    def _hand_out(self, run: RunRecord) -> Assignment:
+        self._assigned.add(run.key)
+        return self.assignment(run.key)
+
+    def _ask(self, number: int) -> RunRecord:
+        self._tell_up_to(number - self.sweep.lag)
+        # As the log will give them back: what follows must not depend on whether the answer has been through JSON.
+        values = json.loads(json.dumps(self.sampler.ask(number)))
+        trial = json.loads(json.dumps(self._to_plain(self.space.trial(values)), sort_keys=True))
+        key = run_key(number, trial)
+        self._append("asked", number=number, key=key, values=values, trial=trial, seeds=trial.get("seeds", {}))
+        self.log.sync()
+        return self.history.run(key)
+
+    def _tell_up_to(self, count: int) -> None:
+        """Tell the results of the first `count` runs that were not told yet; they are all finished."""
+        while self._told < count:
+            run = self.history.runs[self._told]
+            names = self._objectives()
+            complete = run.state == "complete"
+            by_itself = run.state in ("complete", "pruned")
+            course = run.course(names[0]) if by_itself and len(names) == 1 else {}
+            finite = {epoch: value for epoch, value in course.items() if math.isfinite(value)}
+            values = [run.metrics[name] for name in names] if complete else None
+            self.sampler.tell(run.number, run.state, values, finite)
+            self._told += 1
+
+    def _restore_sampler(self) -> None:
+        """Repeat what the sampler has been through, in the order in which it happened."""
+        for run in self.history.runs:
+            self._tell_up_to(run.number - self.sweep.lag)
+            self.sampler.restore(run.number, run.values)
+
+    def _settle(self, run: RunRecord) -> None:
+        """Finish a run if what the log says about it demands that. Also called when the log is opened: a crash may
+        have come between a result and its consequence."""
+        if run.finished:
+            return
+        bad = [f"{name} is not finite at epoch {epoch}" for epoch, name in self._not_finite(run)]
+        if bad:
+            self._finish(run, "diverged", bad[0])
+        elif run.done:
+            self._finish(run, "complete", None)
+        elif (rung := self._stopping_rung(run)) is not None:
+            self._finish(run, "pruned", f"not in the best 1/{self._reduction()} at epoch {rung}")
+        elif len(run.losses) > self.sweep.retries:
+            self._finish(run, "failed", f"lost {len(run.losses)} times, last: {run.losses[-1]}")
+
+    def _finish(self, run: RunRecord, state: str, reason: str | None) -> None:
+        """The final metrics are those of the newest epoch whose objectives are finite."""
+        bad = {epoch for epoch, _ in self._not_finite(run)}
+        epoch = max(run.epochs.keys() - bad, default=0)
+        metrics = run.epochs.get(epoch, {})
+        self._append("finished", key=run.key, state=state, epoch=epoch, metrics=plain_metrics(metrics), reason=reason)
+
+    def _stopping_rung(self, run: RunRecord) -> int | None:
+        """The first rung at which the run should have been stopped, of those that it has reached."""
+        rule = self.sweep.stop_early
+        gate = self._gate()
+        if rule is None or gate is None:
+            return None
+        higher = self._higher_is_better(gate)
+        earlier_runs = self.history.runs[: max(0, run.number - self.sweep.lag)]
+        for rung in rungs(rule.after, rule.reduction, run.total_epochs):
+            if rung > run.last_epoch:
+                return None
+            own = value_at(rung, run.course(gate))
+            earlier = [self._rung_value(other, rung, gate) for other in earlier_runs]
+            known = [value for value in earlier if value is not None]
+            if own is not None and not goes_on(own, known, rule.reduction, higher_is_better=higher):
+                return rung
+        return None
+
+    def _rung_value(self, run: RunRecord, rung: int, gate: str) -> float | None:
+        """What a finished run had at a rung; None where it did not reach it. Runs that the infrastructure ended do not
+        count: what happened to them must not move another's decision."""
+        place = (run.number, rung)
+        if place not in self._rung_values:
+            counts = run.state != "failed" and run.last_epoch >= rung
+            self._rung_values[place] = value_at(rung, run.course(gate)) if counts else None
+        return self._rung_values[place]
+
+    def _objectives(self) -> tuple[str, ...]:
+        return (*self.sweep.maximize, *self.sweep.minimize)
+
+    def _gate(self) -> str | None:
+        """The scalar by which runs are stopped: the gate, or else the single objective."""
+        names = self._objectives()
+        return self.sweep.gate or (names[0] if len(names) == 1 else None)
+
+    def _higher_is_better(self, name: str) -> bool:
+        if name in self._objectives():
+            return name in self.sweep.maximize
+        return metric(name).direction == "higher"
+
+    def _reduction(self) -> int:
+        return self.sweep.stop_early.reduction if self.sweep.stop_early else 0
+
+    def _not_finite(self, run: RunRecord) -> list[tuple[int, str]]:
+        """(epoch, metric) wherever a metric that search or stopping looks at is NaN or infinite."""
+        watched = (*self._objectives(), *([self.sweep.gate] if self.sweep.gate else []))
+        return [
+            (epoch, name)
+            for epoch, metrics in sorted(run.epochs.items())
+            for name in watched
+            if not math.isfinite(metrics.get(name, 0.0))
+        ]
+
+    def _require_objectives(self, run: RunRecord, metrics: Mapping[str, float]) -> None:
+        if missing := [name for name in self._objectives() if name not in metrics]:
+            raise RayconError(
+                f"the last epoch of run {run.key} has no {', '.join(missing)}; it has {', '.join(sorted(metrics))}; "
+                f"known are {', '.join(f'validation/{name}' for name in METRICS)}"
+            )
+
+    def _is_stale(self, run: RunRecord, attempt_try: int | None) -> bool:
+        return attempt_try is not None and attempt_try <= len(run.losses)
+
+    def _all_finished(self) -> bool:
+        runs = self.history.runs
+        return len(runs) >= max(1, self.sweep.trials) and all(run.finished for run in runs)
+
+    def _append(self, kind: str, **payload: Any) -> None:
+        self.history.add(self.log.append(kind, **payload))
+        self._wrote = True
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise RuntimeError("the driver is not open")
+
+    def _record_attempt(self, opener: Opener) -> None:
+        self._append(
+            "opened",
+            attempt=self.attempt,
+            identity=self.identity,
+            name=self.name,
+            objectives={"maximize": list(self.sweep.maximize), "minimize": list(self.sweep.minimize)},
+            trials=self.sweep.trials,
+            versions=opener.versions,
+            host=opener.host,
+            pid=opener.pid,
+            created=opener.created,
+            session=opener.session,
+        )
+        self.log.sync()
+
+    def _check_identity(self) -> None:
+        """A folder without an event is free, whatever a crash has left in it."""
+        if not self.history.attempts or self.history.identity == self.identity:
+            return
+        stored = read_sweep_file(self.log.path.parent, self.log.disk) or {}
+        lines = differences(stored.get("canonical", {}), self.space.canonical())
+        shown = lines[:SHOWN_DIFFERENCES]
+        if len(lines) > len(shown):
+            shown.append(f"... and {len(lines) - len(shown)} more")
+        told = "".join(f"\n  {line}" for line in shown) or "\n  (the stored space is not readable)"
+        raise Refused(
+            f"{self.log.path.parent} holds another search of the name {self.history.name!r}; "
+            f"use another name or folder. Stored -> wanted:{told}"
+        )
+
+    def _write_sweep_file(self) -> None:
+        stored = read_sweep_file(self.log.path.parent, self.log.disk)
+        if stored is None or stored.get("identity") != self.identity:
+            content = {"schema": 1, "name": self.name, "identity": self.identity, "canonical": self.space.canonical()}
+            self.log.write_beside(SWEEP_NAME, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def run_key(number: int, trial: dict[str, Any]) -> str:
+    """The key of a run: its number and the first 8 hexadecimal digits of the SHA-256 of its canonical configuration,
+    seeds included."""
+    canonical = json.dumps(trial, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return f"{number:04d}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of raycon and of what a result may depend on, without importing any of it."""
+    from importlib import metadata
+
+    found = {}
+    for name in ("raycon", "torch", "torchvision", "numpy", "ray", "optuna", "scikit-learn"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _trial_to_plain(trial: Any) -> dict[str, Any]:
+    from raycon.space import trial_to_plain
+
+    return trial_to_plain(trial)

@@ -1,0 +1,249 @@
+"""The event log: one append-only file of JSON lines that is the whole truth about a sweep. Only the driver writes it.
+
+A line is `{"seq": 7, "time": 1735689600.25, "kind": "scored", "synced": 6, ...payload, "crc": "9a3f01c2"}`:
+
+- `seq` counts from 0 without a gap; `time` is in seconds since 1970 and never goes back, whatever the clock does;
+- `synced` is the number of leading events that were durable when the line was written. It tells a torn tail (bytes
+  that a crash lost before they were synced; they are cut off) from damage (a durable line that has become unreadable;
+  the log is refused);
+- `crc` is the CRC-32 of the line without its `crc` field.
+
+Numbers that JSON lacks are stored as the strings "nan", "inf" and "-inf" (see `plain_metrics`).
+
+Kinds and payloads:
+
+- `opened`    attempt, identity, name, objectives {maximize, minimize}, trials, versions, host, pid, created, session
+- `process`   pid, created, role, host: a process that the driver started, to be ended by a later attempt
+- `asked`     number, key, values, trial, seeds: run `number` exists from here on; durable before anyone works on it
+- `started`   key, attempt, try: a worker took the run up (tries count from 1 over the whole life of the run)
+- `scored`    key, epoch, metrics, checkpoint (a path or null), done
+- `finished`  key, state, epoch, metrics, reason; state is one of `STATES`
+- `lost`      key, reason: the infrastructure took the run away; it goes on from its newest checkpoint
+- `closed`    the driver ended in good order
+- `test_opened`  runs (keys): the test set is opened for these runs of a repetition; counted
+- `test_scored`  key, metrics: the test scores of a complete run, from its final weights
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raycon.disk import Disk, write_durably
+from raycon.errors import RayconError
+
+KINDS = ("opened", "process", "asked", "started", "scored", "finished", "lost", "closed", "test_opened", "test_scored")
+STATES = ("complete", "pruned", "diverged", "out_of_memory", "failed")
+
+Clock = Callable[[], float]
+"""Seconds since 1970, such as `time.time`."""
+
+_CRC_LENGTH = len(',"crc":"01234567"}')
+_OWN_FIELDS = ("seq", "time", "kind", "synced", "crc")
+
+
+class DamagedLog(RayconError):
+    """A durable event can no longer be read, or events are missing: nothing that follows could be trusted."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the log."""
+
+    seq: int
+    time: float
+    kind: str
+    payload: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.payload[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field of the payload, or `default` where it is absent."""
+        return self.payload.get(name, default)
+
+
+def plain_metrics(metrics: Mapping[str, float]) -> dict[str, float | str]:
+    """Metrics as JSON can hold them: finite numbers as they are, the others as 'nan', 'inf', '-inf'."""
+    return {name: float(value) if math.isfinite(value) else str(float(value)) for name, value in metrics.items()}
+
+
+def read_metrics(stored: Mapping[str, float | str]) -> dict[str, float]:
+    """The reverse of `plain_metrics`."""
+    return {name: float(value) for name, value in stored.items()}
+
+
+def encode(event: Event, synced: int) -> bytes:
+    """The line of an event, newline included. Raises ValueError for a NaN or an infinity in its payload."""
+    if taken := [name for name in _OWN_FIELDS if name in event.payload]:
+        raise ValueError(f"an event's payload may not name {', '.join(taken)}")
+    record = {"seq": event.seq, "time": event.time, "kind": event.kind, "synced": synced, **event.payload}
+    body = json.dumps(record, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+    return body[:-1] + f',"crc":"{zlib.crc32(body):08x}"}}\n'.encode()
+
+
+def _decode(line: bytes) -> tuple[Event, int] | None:
+    """An event and its `synced` from a line without its newline; None where the line is not whole."""
+    tail = line[-_CRC_LENGTH:]
+    if len(line) <= _CRC_LENGTH or not (tail.startswith(b',"crc":"') and tail.endswith(b'"}')):
+        return None
+    body = line[:-_CRC_LENGTH] + b"}"
+    if f"{zlib.crc32(body):08x}".encode() != tail[8:16]:
+        return None
+    try:
+        record = json.loads(body)
+        payload = {name: value for name, value in record.items() if name not in _OWN_FIELDS}
+        return Event(int(record["seq"]), float(record["time"]), str(record["kind"]), payload), int(record["synced"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def parse(data: bytes, name: str = "events.jsonl") -> tuple[list[Event], int]:
+    """The readable events of a log, and the length in bytes that they take up; what follows is a torn tail.
+
+    Raises `DamagedLog` where a line that had been durable is unreadable, or where events are missing.
+    """
+    events: list[Event] = []
+    good = position = 0
+    torn = False
+    while (end := data.find(b"\n", position)) >= 0:
+        decoded = _decode(data[position:end])
+        if decoded is None:
+            torn = True
+        elif torn:
+            # A whole line after a broken one: both belong to a batch that was never synced, or the log is damaged.
+            if decoded[1] > len(events):
+                raise DamagedLog(f"{name}: event {len(events)} is damaged, although it had been written to disk")
+        elif decoded[0].seq != len(events):
+            raise DamagedLog(f"{name}: expected event {len(events)}, found event {decoded[0].seq}")
+        else:
+            events.append(decoded[0])
+            good = end + 1
+        position = end + 1
+    return events, good
+
+
+class EventLog:
+    """The log of one sweep: `path` on the driver's disk, copied to `mirror` on storage that outlives the machine.
+
+    `append` hands bytes to the disk, `sync` makes them durable: whoever acts on an event syncs first. The mirror is
+    written whole (temporary file, then rename), at most every `mirror_every` seconds and never for more than a
+    twentieth of the time; `sync(mirror=True)` writes it at once. A storage that cannot be written does not stop the
+    sweep: the error stands in `mirror_error` and the copy is tried again at the next turn.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        path: Path,
+        mirror: Path | None = None,
+        *,
+        clock: Clock = time.time,
+        mirror_every: float = 5.0,
+    ):
+        self.disk, self.path, self.clock = disk, path, clock
+        self.mirror = None if mirror is None or mirror == path else mirror
+        self.mirror_error: OSError | None = None
+        self._mirror_every = mirror_every
+        self._next_mirror = -math.inf
+        self._events: list[Event] = []
+        self._synced = 0
+        self._mirrored = 0
+        self._broken: str | None = None
+        self._time = -math.inf
+        self._opened = False
+
+    def open(self) -> list[Event]:
+        """Read the log, cut a torn tail off, and be ready to append. Where the folder holds no event at all, the log
+        and the other files of the mirror are fetched first."""
+        self.disk.makedirs(self.path.parent)
+        data = self.disk.read(self.path) if self.disk.exists(self.path) else b""
+        self._events, good = parse(data, str(self.path))
+        if not self._events and self.mirror is not None and self.disk.exists(self.mirror):
+            data = self._fetch(self.mirror)
+            self._events, good = parse(data, str(self.path))
+        if good < len(data):
+            self.disk.truncate(self.path, good)
+        if self._events:
+            # What was read may still be in the page cache only, if the crash was of the process and not of the machine.
+            self.disk.fsync(self.path)
+            self._time = self._events[-1].time
+        self._synced = len(self._events)
+        mirrored = self.mirror is not None and self.disk.exists(self.mirror) and self.disk.read(self.mirror)
+        self._mirrored = self._synced if mirrored == data[:good] else 0
+        self._opened = True
+        return list(self._events)
+
+    def read(self) -> list[Event]:
+        """All events so far, those that are not yet synced included."""
+        return list(self._events)
+
+    def append(self, kind: str, **payload: Any) -> Event:
+        """Add an event, not yet durable. Raises RayconError when the disk cannot take it; the log is then closed for
+        writing, because what the file ends with is unknown until it is opened again."""
+        self._check_writable()
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind of event {kind!r}")
+        self._time = max(self._time, round(self.clock(), 6))
+        event = Event(len(self._events), self._time, kind, payload)
+        line = encode(event, self._synced)
+        try:
+            self.disk.append(self.path, line)
+        except OSError as error:
+            raise self._break(error) from error
+        self._events.append(event)
+        return event
+
+    def sync(self, *, mirror: bool = False) -> None:
+        """Make all events durable; with `mirror` also copy them to the mirror now, where there is one."""
+        self._check_writable()
+        if self._synced < len(self._events):
+            try:
+                self.disk.fsync(self.path)
+            except OSError as error:
+                raise self._break(error) from error
+            self._synced = len(self._events)
+        if self.mirror is not None and self._mirrored < self._synced and (mirror or self.clock() >= self._next_mirror):
+            self._copy_to_mirror(self.mirror)
+
+    def write_beside(self, name: str, data: bytes) -> None:
+        """Write a small file atomically and durably into the log's folder, and into the mirror's."""
+        write_durably(self.disk, self.path.with_name(name), data)
+        if self.mirror is not None:
+            try:
+                write_durably(self.disk, self.mirror.with_name(name), data)
+            except OSError as error:
+                self.mirror_error = error
+
+    def _fetch(self, mirror: Path) -> bytes:
+        for name in ("sweep.json", self.path.name):
+            source = mirror.with_name(name) if name != self.path.name else mirror
+            if self.disk.exists(source):
+                write_durably(self.disk, self.path.with_name(name), self.disk.read(source))
+        return self.disk.read(self.path)
+
+    def _copy_to_mirror(self, mirror: Path) -> None:
+        began = self.clock()
+        try:
+            write_durably(self.disk, mirror, self.disk.read(self.path))
+            self.mirror_error, self._mirrored = None, self._synced
+        except OSError as error:
+            self.mirror_error = error
+        ended = self.clock()
+        self._next_mirror = ended + max(self._mirror_every, 20 * (ended - began))
+
+    def _check_writable(self) -> None:
+        if not self._opened:
+            raise RuntimeError("the event log is not open")
+        if self._broken is not None:
+            raise RayconError(self._broken)
+
+    def _break(self, error: OSError) -> RayconError:
+        self._broken = f"cannot write {self.path}: {error.strerror or error}; what was recorded before is kept"
+        return RayconError(self._broken)
