@@ -1,0 +1,344 @@
+"""The tracker against a store in memory: nothing is lost or doubled, whatever fails, and a sweep never notices."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raycon.errors import RayconError
+from raycon.tracking import Tracker, resolve_uri, sync
+from raycon.tracking import tracker as tracking
+from raycon.tracking.records import RunRecord, SweepFacts, metric_name, parameters, read_facts
+from raycon.tracking.replay import Replay
+from raycon.tracking.tail import CURSOR_NAME, Cursor, LogTail
+from tests.tracking.memory_store import MemoryStore, Unreachable
+from tests.tracking.synthetic_log import OBJECTIVE, LogWriter, trial, write_sweep
+
+
+def replay(folder: Path, store: MemoryStore, **options: Any) -> Replay:
+    return Replay(folder, store, "here", lambda run: f"figure of {run.key}".encode(), **options)
+
+
+def deliver(carrier: Replay) -> None:
+    """Everything that is in the log, one batch for each piece that is read."""
+    carrier.store.open()
+    carrier.find()
+    while carrier.pull():
+        carrier.push()
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is read a few lines at a time, so that a sweep takes many batches."""
+    whole = LogTail.read
+    monkeypatch.setattr(LogTail, "read", lambda self, chunk=0: whole(self, min(chunk or 2000, 2000)))
+
+
+def expected(folder: Path) -> tuple[Any, ...]:
+    store = MemoryStore()
+    deliver(replay(folder, store, use_cursor=False))
+    return store.seen()
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_replay_from_the_start_changes_nothing(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "s")
+    store = MemoryStore()
+    deliver(replay(tmp_path / "s", store))
+    before, sent = [dict(part) if isinstance(part, dict) else set(part) for part in store.seen()], store.rows_sent
+    deliver(replay(tmp_path / "s", store, use_cursor=False))
+    assert list(store.seen()) == before
+    assert store.rows_sent == 2 * sent == 2 * len(store.rows)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("every", [9, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+def test_a_crash_at_any_step_loses_and_doubles_nothing(tmp_path: Path, every: int) -> None:
+    """The driver dies at step n and starts anew, with or without its cursor, n over the steps of the delivery."""
+    write_sweep(tmp_path / "s", runs=4, epochs=3)
+    want, smooth = expected(tmp_path / "s"), MemoryStore()
+    deliver(replay(tmp_path / "s", smooth, use_cursor=False))
+    assert smooth.steps > 60
+    for crash in range(1, smooth.steps + 1, every):
+        (tmp_path / "s" / CURSOR_NAME).unlink(missing_ok=True)
+        store = MemoryStore()
+        store.fails_at = {crash}
+        with pytest.raises(Unreachable):
+            deliver(replay(tmp_path / "s", store))
+        if crash % 2:
+            (tmp_path / "s" / CURSOR_NAME).unlink(missing_ok=True)
+        deliver(replay(tmp_path / "s", store))
+        assert store.seen() == want, f"crash at step {crash}"
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_the_cursor_saves_work_and_is_dropped_where_it_does_not_fit(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    writer = write_sweep(folder)
+    store = MemoryStore()
+    deliver(replay(folder, store))
+    sent = store.rows_sent
+    deliver(replay(folder, store))
+    assert store.rows_sent == sent
+    writer.opened(2)
+    key = writer.asked(8)
+    writer.scored(key, 1, {OBJECTIVE: 0.5})
+    deliver(replay(folder, store))
+    assert store.rows_sent == sent + 1
+    assert store.seen() == expected(folder)
+    emptied = MemoryStore()
+    deliver(replay(folder, emptied))
+    assert emptied.seen() == expected(folder)
+
+
+def test_a_log_that_lost_its_end_is_delivered_again(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    writer = LogWriter(folder)
+    writer.opened()
+    keys = [writer.asked(number) for number in range(3)]
+    store = MemoryStore()
+    deliver(replay(folder, store))
+    whole = (folder / "events.jsonl").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    (folder / "events.jsonl").write_bytes(b"".join(lines[:-2]))
+    carrier = replay(folder, store)
+    deliver(carrier)
+    assert carrier.delivered == len(lines) - 2 and carrier.waiting() == 0
+    assert set(store.made) == {"", *keys}
+    (folder / "events.jsonl").write_bytes(b"".join(lines[:2]))
+    carrier.pull()
+    assert not carrier.found
+    deliver(carrier)
+    assert carrier.delivered == 2
+
+
+def test_a_torn_last_line_waits_and_an_unreadable_one_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'{"kind": "opened", "time": 1}\nnonsense\n{"kind": "clo')
+    tail = LogTail(path)
+    assert [line.event is not None for line in tail.read()] == [True, False]
+    assert tail.read() == []
+    with path.open("ab") as file:
+        file.write(b'sed", "time": 2}\n')
+    assert [line.event for line in tail.read(1)] == [{"kind": "closed", "time": 2}]
+
+
+def test_what_a_sweep_looks_like(tmp_path: Path) -> None:
+    writer = write_sweep(tmp_path / "thanos")
+    store = MemoryStore()
+    deliver(replay(tmp_path / "thanos", store))
+    parent = store.made[""]
+    states = [store.tags[store.made[key], "raycon.state"] for key in sorted(store.made) if key]
+    assert states == ["complete", "complete", "pruned", "complete", "complete", "diverged", "pruned", "complete"]
+    status = [store.status[store.made[key]] for key in sorted(store.made)]
+    assert status == [*["FINISHED"] * 6, "FAILED", *["FINISHED"] * 2]
+    finished = {step: value for run, name, _, step, value in store.rows if run == parent and name == "runs/finished"}
+    assert finished == {1: 1, 2: 2, 3: 3, 4: 4, 5: 4, 6: 5, 7: 6, 8: 7} or finished[8] == 7
+    best = [value for run, name, _, step, value in store.rows if run == parent and name == f"best/{OBJECTIVE}"]
+    final = max(value for _, name, _, step, value in store.rows if name == OBJECTIVE and step == 8)
+    assert max(best) == final
+    assert store.tags[parent, "raycon.best"] in store.made
+    first = store.made[min(key for key in store.made if key)]
+    temperature = float(store.params[first, "objective.spread.temperature"])
+    assert store.tags[first, "raycon.version.torch"] == store.tags[parent, "raycon.version.torch"] == "2.14.1"
+    assert 10 ** float(store.params[first, "objective.spread.log10_temperature"]) == pytest.approx(temperature)
+    assert "dataset: fashion_mnist" in str(store.files[first, "config.yaml"])
+    assert store.files[first, "figure.png"].decode().startswith("figure of 0000")  # type: ignore[union-attr]
+    assert writer.log.read()[-1].kind == "closed"
+
+
+def test_values_that_are_not_finite_are_named_but_not_sent(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path / "s")
+    writer.opened()
+    key = writer.asked(0)
+    writer.scored(key, 1, {OBJECTIVE: 0.5, "train/objective/total": "inf"})
+    writer.finished(key, "diverged", 2, {OBJECTIVE: "nan"}, "the loss is not finite at epoch 2; token=abc")
+    store = MemoryStore()
+    deliver(replay(tmp_path / "s", store))
+    run = store.made[key]
+    assert {(name, step) for r, name, _, step, _ in store.rows if r == run} == {
+        (OBJECTIVE, 1),
+        (f"best/{OBJECTIVE}", 0),
+    }
+    assert store.tags[run, "raycon.not_finite"] == f"{OBJECTIVE} at epoch 2"
+    assert store.status[run] == "FAILED"
+    assert store.tags[run, "raycon.reason"].endswith("token=***")
+
+
+def test_the_first_value_of_an_epoch_counts_and_late_events_do_not(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path / "s")
+    writer.opened()
+    key = writer.asked(0)
+    for value in (0.5, 0.7):
+        writer.scored(key, 1, {OBJECTIVE: value})
+    writer.finished(key, "complete", 1, {OBJECTIVE: 0.5, "validation/geometry/alignment": 0.2})
+    writer.scored(key, 2, {OBJECTIVE: 0.9})
+    writer.scored("9999-unknown", 1, {OBJECTIVE: 0.9})
+    store = MemoryStore()
+    deliver(replay(tmp_path / "s", store))
+    rows = {(name, step, value) for run, name, _, step, value in store.rows if run == store.made[key]}
+    assert rows == {(OBJECTIVE, 1, 0.5), ("validation/geometry/alignment", 1, 0.2), (f"best/{OBJECTIVE}", 0, 0.5)}
+
+
+def test_an_interrupted_sweep_is_killed_and_lives_again(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path / "s")
+    writer.opened()
+    key = writer.asked(0)
+    writer.log.append("closed")
+    store = MemoryStore()
+    deliver(replay(tmp_path / "s", store))
+    assert store.status == {store.made[""]: "KILLED", store.made[key]: "KILLED"}
+    writer.opened(2)
+    writer.log.append("started", key=key, attempt=2, **{"try": 2})
+    deliver(replay(tmp_path / "s", store))
+    assert store.status == {store.made[""]: "RUNNING", store.made[key]: "RUNNING"}
+    assert store.tags[store.made[""], "raycon.attempts"] == "2"
+
+
+def test_a_figure_that_fails_costs_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_sweep(tmp_path / "s", runs=2)
+    store = MemoryStore()
+    deliver(Replay(tmp_path / "s", store, "here", lambda run: bytes(1 // 0)))
+    assert not any(name == "figure.png" for _, name in store.files)
+    assert "no figure for run 0000" in caplog.text
+
+
+def test_parameters_hide_secrets_skip_nothing_active_and_stay_short() -> None:
+    values = {"objective.spread.temperature": 0.01, "objective.spread.kind": "x" * 9000, "data.api_key": "abc"}
+    run = RunRecord("k", 0, {**trial({}), "encoder": {"name": "vit", "width": None}}, values, {}, 0)
+    params = parameters(run, frozenset({"objective.spread.temperature", "objective.absent"}))
+    assert params["objective.spread.log10_temperature"] == "-2.0"
+    assert params["data.api_key"] == "***"
+    assert len(params["objective.spread.kind"]) == 6000
+    assert params["encoder.name"] == "vit" and "encoder.width" not in params
+    assert params["training.epochs"] == "8" and params["objective.supcon.weight"] == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"),
+    [("a@1", "a_1"), ("loss[0].w", "loss_0_.w"), ("../x", "x"), ("a//b", "a/b"), ("a" * 300, "a" * 250)],
+)
+def test_metric_names(name: str, accepted: str) -> None:
+    assert metric_name(name) == accepted
+
+
+def test_facts_come_from_the_folder_or_stay_empty(tmp_path: Path) -> None:
+    LogWriter(tmp_path / "s")
+    facts = read_facts(tmp_path / "s")
+    assert facts.log_paths == {"objective.spread.temperature"}
+    assert [objective.name for objective in facts.objectives] == [OBJECTIVE]
+    assert read_facts(tmp_path / "nowhere") == SweepFacts("nowhere")
+
+
+def test_log_scaled_holes_of_a_named_option_lie_at_the_path_of_their_choice(tmp_path: Path) -> None:
+    options = {"none": {"weight": 0}, "some": {"weight": {"log_integer": [1, 9]}, "depth": {"integer": [1, 2]}}}
+    trial = {"objective": {"spread": {"choice": options}}, "training": {"learning_rate": {"log_uniform": [1e-4, 1.0]}}}
+    (tmp_path / "sweep.json").write_text(json.dumps({"canonical": {"trial": trial}}))
+    assert read_facts(tmp_path).log_paths == {"objective.spread.weight", "training.learning_rate"}
+
+
+def with_store(folder: Path, store: MemoryStore) -> Tracker:
+    """A tracker whose store is in memory; no mlflow is imported."""
+    tracker = Tracker(folder, "memory", folder.parent)
+    tracker.store = tracker.replay.store = store  # type: ignore[assignment]
+    return tracker
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FIRST_WAIT", "LONGEST_WAIT", "POLL_SECONDS"):
+        monkeypatch.setattr(tracking, name, 0.02)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_log_that_grows_while_the_store_comes_and_goes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder, store, draw = tmp_path / "s", MemoryStore(), random.Random(1)
+    store.down = True
+    tracker = with_store(folder, store)
+    tracker.start()
+    writer = LogWriter(folder)
+    writer.opened()
+    for number in range(12):
+        key = writer.asked(number)
+        store.down = draw.random() < 0.5
+        writer.scored(key, 1, {OBJECTIVE: 0.5})
+        writer.finished(key, "complete", 1, {OBJECTIVE: 0.5})
+        time.sleep(0.03)
+    store.down = False
+    assert tracker.close(10).events == 0
+    assert store.seen() == (*expected(folder)[:5], store.files)
+    assert "the sweep goes on" in caplog.text
+    assert Cursor.load(folder) is not None
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_outage_is_said_once_and_what_is_left_at_the_end_is_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, store = tmp_path / "s", MemoryStore()
+    writer = LogWriter(folder)
+    writer.opened()
+    tracker = with_store(folder, store)
+    tracker.start()
+    until(lambda: tracker.replay.found)
+    store.down = True
+    for number in range(3):
+        writer.finished(writer.asked(number), "failed", 0, {}, "no reason")
+    until(lambda: store.steps > 20)
+    began = time.monotonic()
+    left = tracker.close(0.3)
+    assert time.monotonic() - began < 2
+    assert left.events == len(writer.log.read()) - tracker.replay.delivered >= 9
+    assert "raycon sync s" in left.message("s") and "raycon sync s" in caplog.text
+    assert caplog.text.count("the sweep goes on") == 1
+    store.down = False
+    deliver(replay(folder, store))
+    assert store.seen()[:5] == expected(folder)[:5]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_required_tracker_that_is_away_stops_the_start(tmp_path: Path) -> None:
+    store = MemoryStore()
+    store.down = True
+    tracker = with_store(tmp_path / "s", store)
+    tracker.require = True
+    with pytest.raises(RayconError, match="required but cannot be reached"):
+        tracker.start()
+    until(lambda: not any(thread.name == "raycon-tracking" for thread in threading.enumerate()))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_tracker_that_was_never_started_or_has_no_log_can_be_closed(tmp_path: Path) -> None:
+    assert with_store(tmp_path / "s", MemoryStore()).close(0.1).events == 0
+    tracker = with_store(tmp_path / "s", MemoryStore())
+    tracker.start()
+    assert tracker.close(5).events == 0
+
+
+def test_the_address_is_the_given_one_then_the_environments_then_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert resolve_uri(None, tmp_path) == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
+    assert resolve_uri(None, tmp_path) == "http://elsewhere"
+    assert resolve_uri("http://given", tmp_path) == "http://given"
+
+
+def test_sync_needs_a_log(tmp_path: Path) -> None:
+    with pytest.raises(RayconError, match="no event log"):
+        sync(tmp_path / "s")
