@@ -1,0 +1,179 @@
+"""Between Tune and the driver: what Tune's searcher, scheduler and callback ask and tell, in one place.
+
+Tune swallows exceptions of some of its hooks and retries others, so an error of the driver is kept here, the sweep is
+brought to a halt, and whoever started it raises the error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from raycon.driver import Assignment, Driver, Finished, Wait
+
+
+class Observer(Protocol):
+    """Somebody who watches: a progress table, a tracker. Called from the driver's thread; errors are not caught."""
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        """One thing that happened to the run 'key' with 'number': kind 'started' (epoch, resumed, try), 'progress' and
+        'scored' (as in `raycon.cluster.engine.Report`), 'lost' (reason), and once 'ended' (state, reason, epoch,
+        metrics), in whatever state it ended."""
+
+
+class Desk:
+    """Hands assignments to Tune's trials and passes their reports on. Trials are named by Tune's trial id."""
+
+    def __init__(self, driver: Driver, observer: Observer | None, slot: dict[str, Any], free: Callable[[str], None]):
+        """`slot` is the part of a trial's config that all trials share; `free` gives the resources back of a worker
+        group that lost its leader, from what that group told when it started."""
+        self.driver, self.observer, self.slot, self.free = driver, observer, slot, free
+        self.assignments: dict[str, Assignment] = {}
+        self.actors: dict[str, str] = {}
+        self.groups: dict[str, str] = {}
+        self.first: Assignment | None = None
+        self.heard: dict[str, str] = {}
+        self.error: Exception | None = None
+        self.finished = False
+        self.interrupted = False
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing more is to be started or recorded."""
+        return self.interrupted or self.error is not None
+
+    def guard(self, action: Callable[[], Any], otherwise: Any) -> Any:
+        """The value of `action`, or `otherwise` once the sweep is halted; an error of `action` halts it."""
+        if self.halted:
+            return otherwise
+        try:
+            return action()
+        except Exception as error:
+            self.error = error
+            return otherwise
+
+    def begin(self) -> bool:
+        """Ask for the first assignment; False where the sweep is finished already."""
+        answer = self.driver.next()
+        if isinstance(answer, Assignment):
+            self.first = answer
+        self.finished = isinstance(answer, Finished)
+        return not self.finished
+
+    def ask(self, trial: str) -> dict[str, Any] | None:
+        """The config of a new trial; None if there is none, now (`finished` is False) or any more."""
+        answer: Assignment | Wait | Finished = self.guard(self.take, Wait())
+        if isinstance(answer, Assignment):
+            self.assignments[trial] = answer
+            return self.config(trial)
+        self.finished = isinstance(answer, Finished)
+        return None
+
+    def take(self) -> Assignment | Wait | Finished:
+        """The next answer of the driver."""
+        first, self.first = self.first, None
+        return first if first is not None else self.driver.next()
+
+    def config(self, trial: str) -> dict[str, Any]:
+        """What Tune hands to the actor."""
+        return {"assignment": self.assignments[trial].plain(), "slot": self.slot}
+
+    def started(self, trial: str, actor: str) -> None:
+        """An actor, named by Ray's id, has taken the trial up."""
+        assignment = self.assignments[trial]
+        self.actors[trial] = actor
+        self.guard(lambda: self.driver.started(assignment.key, assignment.try_), None)
+        epoch = self.driver.history.run(assignment.key).last_epoch if assignment.resume else 0
+        event = {"epoch": epoch, "resumed": epoch > 0, "try": assignment.try_}
+        self.tell({"kind": "started", "key": assignment.key, "number": assignment.number, **event})
+
+    def report(self, trial: str, text: str) -> str:
+        """Take in one report; 'stop' or 'continue'. The same report is taken in once."""
+        if self.heard.get(trial) == text:
+            return "continue"
+        self.heard[trial] = text
+        decision: str = self.guard(lambda: self.pass_on(self.assignments[trial], json.loads(text)), "stop")
+        return decision
+
+    def pass_on(self, assignment: Assignment, message: dict[str, Any]) -> str:
+        """Tell the driver, then the observer."""
+        key, try_, decision = assignment.key, assignment.try_, "continue"
+        ended_before = self.driver.history.run(key).finished
+        for process in message.pop("processes", ()):
+            self.driver.process(process["pid"], process["created"], process["role"], process["host"])
+        group, actor = message.pop("placement_group", None), message.pop("actor", None)
+        if group is not None:
+            self.groups[actor] = group
+        if message["kind"] == "scored":
+            decision = self.driver.scored(
+                key,
+                message["epoch"],
+                message["metrics"],
+                message["checkpoint"],
+                message["done"],
+                attempt_try=try_,
+            )
+        elif message["kind"] == "ended":
+            self.driver.ended(key, message["state"], message["reason"], attempt_try=try_)
+            decision = "stop"
+        if message["kind"] != "ended" and not ended_before:
+            self.tell({**message, "number": assignment.number})
+        if not ended_before:
+            self.tell_end(key)
+        return decision
+
+    def tell_end(self, key: str) -> None:
+        """Tell the observer that a run has ended, if it has."""
+        run = self.driver.history.run(key)
+        if run.finished:
+            event = {"state": run.state, "reason": run.reason, "epoch": run.final_epoch, "metrics": run.metrics}
+            self.tell({"kind": "ended", "key": key, "number": run.number, **event})
+
+    def lost(self, trial: str, reason: str, *, requeue: bool) -> dict[str, Any] | None:
+        """The trial's actor or worker group is gone. Its config for another try, or None if there is to be none.
+
+        With `requeue` Tune has given the trial up, and the run comes back under another trial.
+        """
+        assignment = self.assignments[trial]
+        key, try_ = assignment.key, assignment.try_
+        ended_before = self.driver.history.run(key).finished
+        answer = self.guard(lambda: self.driver.lost(key, reason, attempt_try=try_, requeue=requeue), "stop")
+        if not ended_before:
+            self.tell({"kind": "lost", "key": key, "number": assignment.number, "reason": reason})
+            self.tell_end(key)
+        self.heard.pop(trial, None)
+        if requeue:
+            del self.assignments[trial]
+        if requeue or answer == "stop":
+            return None
+        self.assignments[trial] = self.driver.assignment(key)
+        return self.config(trial)
+
+    def leaderless(self, trial: str) -> None:
+        """The actor of a trial is gone: what its worker group held is given back."""
+        group = self.groups.pop(self.actors.pop(trial, ""), None)
+        if group is not None:
+            self.free(group)
+
+    def over(self, trial: str) -> None:
+        """The trial has ended and Tune is done with it. A run that the driver does not hold for finished, because a
+        result on the way to its end is missing, is handed out again."""
+        assignment = self.assignments.get(trial)
+        if assignment is None:
+            return
+        if not self.halted and not self.driver.history.run(assignment.key).finished:
+            self.lost(trial, "the run ended, but not all of its results arrived", requeue=True)
+        for table in (self.assignments, self.heard, self.actors):
+            table.pop(trial, None)
+
+    def give_back(self, reason: str) -> None:
+        """Tune itself failed: every run under way waits to be handed out again."""
+        for trial in list(self.assignments):
+            self.lost(trial, reason, requeue=True)
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Tell the observer."""
+        if self.observer is not None and not self.halted:
+            observer = self.observer
+            self.guard(lambda: observer.on_event(event), None)

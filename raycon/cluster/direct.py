@@ -1,0 +1,105 @@
+"""One run on several workers without a sweep: a plain TorchTrainer run over the same loop as everywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.queue import Empty, Queue
+
+from raycon.cluster.engine import Engine
+from raycon.cluster.session import environment, ray_session
+from raycon.cluster.workers import TRAIN_SETTINGS, quiet_run
+from raycon.errors import InvalidFile, RayconError
+from raycon.runs import World
+
+
+def train_workers(
+    assignment: dict[str, Any],
+    workers: int,
+    *,
+    folder: Path,
+    factory: str = "raycon.training:open_run",
+    resources: dict[str, float] | None = None,
+    on_report: Callable[[dict[str, Any]], None] = lambda report: None,
+) -> dict[str, float]:
+    """Train the run of `assignment` on `workers` Ray Train workers; the metrics of its last epoch.
+
+    Checkpoints go to assignment['folder'], Ray's own files to a folder in `folder` that is removed. `on_report` gets
+    each progress and scored report of rank 0 as a dict. Raises RayconError when the run diverges or fails, InvalidFile
+    when the cluster is too small.
+    """
+    with environment(TRAIN_SETTINGS), ray_session(folder) as session:
+        wanted = resources or {"cpu": 1.0, "gpu": 1.0 if session.gpus else 0.0}
+        cpus, gpus = wanted.get("cpu", 1.0), wanted.get("gpu", 0.0)
+        for name, each, there in (("CPU", cpus, session.cpus), ("GPU", gpus, session.gpus)):
+            if each * workers > there + 1e-9:
+                raise InvalidFile(f"{there:g} {name} in the cluster, asked {each * workers:g}", field="workers")
+        scaffolding = folder.resolve() / ".ray-train"
+        reports = Queue(actor_options={"num_cpus": 0})
+        trainer = TorchTrainer(
+            train_rank,
+            train_loop_config={"assignment": assignment, "factory": factory, "reports": reports},
+            torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=workers,
+                use_gpu=bool(gpus),
+                resources_per_worker={"CPU": cpus, **({"GPU": gpus} if gpus else {})},
+            ),
+            run_config=quiet_run(str(scaffolding)),
+        )
+        try:
+            return follow(trainer, reports, on_report)
+        finally:
+            shutil.rmtree(scaffolding, ignore_errors=True)
+
+
+def train_rank(settings: dict[str, Any]) -> None:
+    """The training function of each worker: the run from its start, or its checkpoint, to its end."""
+    context, reports = ray.train.get_context(), settings["reports"]
+    rank = context.get_world_rank()
+    engine = Engine(settings["factory"], World(rank, context.get_world_size(), str(ray.train.torch.get_device())))
+    report = engine.begin(settings["assignment"])
+    while report is None or not report.done:
+        report = engine.next()
+        if rank == 0 and report.kind != "ended":
+            reports.put(report.plain())
+    if report.kind == "ended":
+        # Any rank may be the only one that knows; the others may be waiting for it in a collective for ever.
+        reports.put(report.plain())
+        raise RuntimeError(report.reason)
+    engine.close()
+
+
+def follow(trainer: TorchTrainer, reports: Queue, on_report: Callable[[dict[str, Any]], None]) -> dict[str, float]:
+    """Run the trainer beside the reading of its reports; the metrics of the last epoch."""
+    errors: list[BaseException] = []
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=fit, name="trainer", daemon=True)
+    thread.start()
+    last: dict[str, Any] | None = None
+    while thread.is_alive() or not reports.empty():
+        with contextlib.suppress(Empty):
+            report = reports.get(timeout=0.5)
+            if report["kind"] == "ended":
+                raise RayconError(f"{report['state'].replace('_', ' ')}: {report['reason']}")
+            on_report(report)
+            last = report if report["kind"] == "scored" else last
+    if last is None or not last["done"]:
+        raise RayconError(f"the workers ended before the run: {errors[0] if errors else 'no reason is known'}")
+    metrics: dict[str, float] = last["metrics"]
+    return metrics
