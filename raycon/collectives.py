@@ -58,7 +58,7 @@ def sum_over_workers(values: Tensor) -> Tensor:
     """The element-wise sum over workers, with gradient. The same shape as `values` on every worker."""
     if world_size() == 1:
         return values
-    result: Tensor = _SumOverWorkers.apply(values)  # type: ignore[no-untyped-call]  # torch types apply so
+    result: Tensor = _SumOverWorkers.apply(values)
     return result
 
 
@@ -69,7 +69,7 @@ def gather_rows(rows: Tensor) -> Tensor:
     """
     if world_size() == 1:
         return rows
-    result: Tensor = _GatherRows.apply(rows)  # type: ignore[no-untyped-call]  # torch types apply so
+    result: Tensor = _GatherRows.apply(rows)
     return result
 
 

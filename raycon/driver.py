@@ -17,8 +17,10 @@ import json
 import math
 import os
 import socket
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from raycon.config import Sweep
@@ -448,7 +450,8 @@ def run_key(number: int, trial: dict[str, Any]) -> str:
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of raycon and of what a result may depend on, without importing any of it."""
+    """Versions of raycon and of what a result may depend on, without importing any of it, and the git `commit` where
+    raycon runs from a checkout."""
     from importlib import metadata
 
     found = {}
@@ -457,7 +460,21 @@ def installed_versions() -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    commit = _commit(Path(__file__).parents[1])
+    return found | ({"commit": commit} if commit else {})
+
+
+def _commit(checkout: Path) -> str:
+    """The commit that is checked out; empty where this is no checkout, or git is not there or does not answer."""
+    if not (checkout / ".git").exists():
+        return ""
+    # The folder is named outright: git's environment may point elsewhere, as it does within a hook.
+    command = ["git", f"--git-dir={checkout / '.git'}", "rev-parse", "--verify", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=2, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
 
 
 def _trial_to_plain(trial: Any) -> dict[str, Any]:

@@ -88,8 +88,9 @@ def encode(event: Event, synced: int) -> bytes:
     return body[:-1] + f',"crc":"{zlib.crc32(body):08x}"}}\n'.encode()
 
 
-def _decode(line: bytes) -> tuple[Event, int] | None:
-    """An event and its `synced` from a line without its newline; None where the line is not whole."""
+def decode(line: bytes) -> tuple[Event, int] | None:
+    """An event and its `synced` from a line without its newline; None where the line is not whole or its CRC is
+    wrong."""
     tail = line[-_CRC_LENGTH:]
     if len(line) <= _CRC_LENGTH or not (tail.startswith(b',"crc":"') and tail.endswith(b'"}')):
         return None
@@ -113,7 +114,7 @@ def parse(data: bytes, name: str = "events.jsonl") -> tuple[list[Event], int]:
     good = position = 0
     torn = False
     while (end := data.find(b"\n", position)) >= 0:
-        decoded = _decode(data[position:end])
+        decoded = decode(data[position:end])
         if decoded is None:
             torn = True
         elif torn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,10 @@ class SweepHistory:
             found[run.state] = found.get(run.state, 0) + 1
         return found
 
+    def logarithmic_paths(self) -> frozenset[str]:
+        """Dotted paths of the knobs that were searched on a logarithmic scale."""
+        return frozenset(_logarithmic_paths(self.canonical.get("trial")))
+
     def complete(self, *objectives: str) -> list[RunRecord]:
         """The runs that had their full budget and a finite final value of each of `objectives`."""
         return [
@@ -277,6 +281,20 @@ def read_sweep_file(folder: Path, disk: Disk) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _logarithmic_paths(node: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """In a canonical space the options of a named choice share the path of the choice."""
+    if not isinstance(node, dict):
+        return
+    if "log_uniform" in node or "log_integer" in node:
+        yield ".".join(path)
+    for key, child in node.items():
+        if key == "choice" and isinstance(child, dict):
+            for option in child.values():
+                yield from _logarithmic_paths(option, path)
+        else:
+            yield from _logarithmic_paths(child, (*path, str(key)))
 
 
 def _sign(name: str) -> float:

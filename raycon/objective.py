@@ -18,7 +18,8 @@ from raycon.config import Trial
 from raycon.datasets import Described, check_augmentation, describe
 from raycon.errors import InvalidFile, nearest
 from raycon.losses import TERMS
-from raycon.networks import NETWORKS, Auxiliary
+from raycon.networks import NETWORKS
+from raycon.networks.auxiliary import Auxiliary
 from raycon.networks.encoders import ENCODERS
 from raycon.scores import PROTOCOLS, validate_scores
 from raycon.signatures import check_knobs, read_signature

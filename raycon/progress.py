@@ -48,7 +48,7 @@ class SweepProgress:
     `objectives` names the scores by which the sweep searches and whether each is maximised; the first is shown.
     `stream` is where lines go (JSON: standard output; else standard error). On a terminal a table is redrawn in place;
     elsewhere there is a line at most every 10 s, and one for each ended run. `quiet` shows nothing but JSON lines.
-    `ended_before` counts runs that had ended when this session began. Use it as a context manager.
+    An event `opened` tells of the runs that had ended before this session. Use it as a context manager.
     """
 
     def __init__(
@@ -62,7 +62,6 @@ class SweepProgress:
         stream: TextIO | None = None,
         json: bool = False,
         quiet: bool = False,
-        ended_before: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ):
         self.total, self.epochs, self.slots = total, max(1, epochs), max(1, slots)
@@ -74,7 +73,7 @@ class SweepProgress:
         self.ended: list[_Row] = []
         self.counts: dict[str, int] = {}
         self.best: tuple[float, int] | None = None
-        self.began, self.ended_before = self.clock(), ended_before
+        self.began, self.ended_before = self.clock(), 0
         self._run_seconds: list[float] = []
         self._epoch_seconds: list[float] = []
         self._last_line = -math.inf
@@ -91,17 +90,20 @@ class SweepProgress:
         if self.live is not None:
             self.live.stop()
             self.live = None
-            self.console.print(self._headline())
-        elif not self.json and not self.quiet:
-            self._say(self._headline())
+        if not self.json and not self.quiet and (last := self._last_words()):
+            self._say(last)
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         """Take in an event {kind, key, number, epoch, step, steps, metrics, state, resumed}.
 
-        Kinds: started, progress, scored, ended, lost (with a reason; it starts again later). What a kind does not need
-        may be absent; unknown kinds and events of ended runs change nothing.
+        Kinds: opened (with `total` and `ended`: {number, state, metrics} of each run that had ended before; not shown
+        as JSON), started, progress, scored, ended, lost (with a reason; it starts again later). What a kind does not
+        need may be absent; unknown kinds and events of ended runs change nothing.
         """
         kind, key = event.get("kind"), str(event.get("key", ""))
+        if kind == "opened":
+            self._opened(event)
+            return
         if self.json:
             print(json.dumps(_plain(event)), file=self.stream, flush=True)
         if kind == "started":
@@ -121,6 +123,14 @@ class SweepProgress:
             self._lost(row, event)
             return
         self._maybe_say(row)
+
+    def _opened(self, event: Mapping[str, Any]) -> None:
+        self.total = int(event["total"])
+        for run in event["ended"]:
+            row = _Row("", int(run["number"]), self.clock(), state=str(run["state"]))
+            self._take_value(row, run)
+            self._count(row)
+            self.ended_before += 1
 
     def _started(self, key: str, event: Mapping[str, Any]) -> None:
         epoch = int(event.get("epoch") or 0)
@@ -162,19 +172,22 @@ class SweepProgress:
         row.state = str(event.get("state", "complete"))
         row.epoch = int(event.get("epoch") or row.epoch)
         del self.rows[row.key]
-        self.counts[row.state] = self.counts.get(row.state, 0) + 1
+        self._count(row)
         self.ended.append(row)
         seconds = self.clock() - row.began
         if row.state == "complete" and not row.resumed:
             self._run_seconds.append(seconds)
-        if row.state == "complete" and row.value is not None and self._better(row.value):
-            self.best = row.value, row.number
         value = f"  {self._name()} {row.value:.4f}" if row.value is not None else ""
         best = f"  best {self.best[0]:.4f} (run {self.best[1]})" if self.best else ""
         self._announce(
             f"run {row.number:>4}  {row.state} after epoch {row.epoch}, {duration(seconds)}{value}{best}  "
-            f"[{self._done}/{self.total}, {self._left_text()}]"
+            f"[{self._done}/{self.total}{self._rest()}]"
         )
+
+    def _count(self, row: _Row) -> None:
+        self.counts[row.state] = self.counts.get(row.state, 0) + 1
+        if row.state == "complete" and row.value is not None and self._better(row.value):
+            self.best = row.value, row.number
 
     def _better(self, value: float) -> bool:
         maximize = self.objectives[0][1]
@@ -219,18 +232,25 @@ class SweepProgress:
         steady = pace * statistics.mean(epochs)
         return max(steady, statistics.mean(self._run_seconds)) if self._run_seconds and not _stops(epochs) else steady
 
-    def _left_text(self) -> str:
+    def _rest(self) -> str:
         left = self.left()
-        return f"about {duration(left)} left" if left is not None else "time left unknown"
+        told = f", about {duration(left)} left" if left is not None else ", time left unknown"
+        return told if self._done < self.total else ""
 
     def _headline(self) -> str:
         counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(self.counts.items()))
         best = f"; best {self._name()} {self.best[0]:.4f} (run {self.best[1]})" if self.best else ""
-        rest = f", {self._left_text()}" if self._done < self.total else ""
         return (
             f"{self._done} of {self.total} runs ended{f' ({counts})' if counts else ''}{best}; "
-            f"{duration(self.clock() - self.began)} so far{rest}"
+            f"{duration(self.clock() - self.began)} so far{self._rest()}"
         )
+
+    def _last_words(self) -> str:
+        """Empty where nothing happened although something was left to do: whoever stopped it says why."""
+        if self.ended or self.rows:
+            return self._headline()
+        had = f"all {self.total} runs" if self.ended_before == self.total else f"{self.ended_before} runs"
+        return f"nothing left to do: {had} had ended before" if self.ended_before >= self.total else ""
 
     def render(self) -> RenderableType:
         """The table as it would be drawn now: what runs, the last few ended runs, and a line for the whole."""
@@ -255,7 +275,7 @@ class SweepProgress:
             value = f"  {self._name()} {row.value:.4f}" if row.value is not None else ""
             self._announce(
                 f"run {row.number:>4}  epoch {row.epoch + row.fraction:.1f} of {self.epochs}{value}  "
-                f"[{self._done}/{self.total}, {self._left_text()}]"
+                f"[{self._done}/{self.total}{self._rest()}]"
             )
 
     def _announce(self, line: str) -> None:

@@ -30,7 +30,8 @@ class Signature:
 @cache
 def read_signature(function: Callable[..., Any]) -> Signature:
     """The names and knobs of a function; `self` and a leading `shapes` of a network are left out."""
-    target = function.__init__ if isinstance(function, type) else function
+    made: Any = function
+    target = made.__init__ if isinstance(function, type) else function
     parameters = inspect.signature(target).parameters
     hints = get_type_hints(target, include_extras=True)
     names = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY)]

@@ -14,8 +14,8 @@ from raycon.collectives import gather_rows
 from raycon.config import Trial
 from raycon.datasets import Described
 from raycon.losses import TERMS
-from raycon.networks import NETWORKS, Auxiliary
-from raycon.networks.auxiliary import Shapes
+from raycon.networks import NETWORKS
+from raycon.networks.auxiliary import Auxiliary, Shapes
 from raycon.networks.encoders import build_encoder
 from raycon.networks.heads import build_projection
 from raycon.objective import Part, Plan, resolve
@@ -99,8 +99,8 @@ class Step(nn.Module):
         """All views of all images go through the encoder together, so that batch statistics are shared by the views."""
         images, count = views.shape[:2]
         embeddings, features = self.embed(views.flatten(0, 1))
-        unfold = (images, count)
-        return {part.provides[0]: embeddings.unflatten(0, unfold), part.provides[1]: features.unflatten(0, unfold)}
+        pairs = zip(part.provides, (embeddings, features), strict=True)
+        return {name: rows.view(images, count, -1) for name, rows in pairs}
 
     def _autocast(self, device: torch.device) -> AbstractContextManager[object]:
         if self.precision != "bfloat16" or not self.training:

@@ -3,8 +3,8 @@
     python -m tests.screenshot OUT SWEEP PICTURES [--browser PATH]
 
 writes into PICTURES: `sweep.png` (parent expanded, children nested), `charts.png` (the runs' metrics as charts),
-`overview.png` and `run.png` (one run and its metrics), `figure.png` (its figure artefact) and `parent.png` (the sweep's
-own metrics). Needs `websocket-client`.
+`overview.png` and `run.png` (one run and its metrics), `figure.png` (its figure artefact), `parent.png` (the sweep's
+own metrics) and `sweep_figure.png` (its figure artefact). Needs `websocket-client`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from raycon.tracking.records import SweepFacts, read_facts
-from raycon.tracking.server import UiServer, deep_link
+from raycon.history import SweepHistory, read_sweep
+from raycon.tracking.server import UiServer, deep_link, sweep_link
 from raycon.tracking.tail import Cursor
 
 BROWSERS = ("/usr/lib/chromium/chromium", "/usr/bin/chromium", "/usr/bin/google-chrome")
@@ -140,11 +140,10 @@ def free_port() -> int:
 def take_pictures(out: Path, sweep: str, pictures: Path, program: str) -> None:
     """All pictures of one sweep; the run shown alone is the best one."""
     pictures.mkdir(parents=True, exist_ok=True)
-    cursor, facts = Cursor.load(out / sweep), read_facts(out / sweep)
+    cursor, history = Cursor.load(out / sweep), read_sweep(out / sweep)
     if cursor is None:
         raise SystemExit(f"{out / sweep}: nothing was delivered to MLflow yet; run `raycon sync` first")
     child, key = _best_child(out / "mlflow.db", cursor.parent)
-    objective = facts.objectives[0] if facts.objectives else None
     with UiServer(out, port=free_port()) as server, browser(program) as page:
         page.open(f"{server.url}/#/experiments", sweep)
         page.store("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true")
@@ -152,19 +151,13 @@ def take_pictures(out: Path, sweep: str, pictures: Path, program: str) -> None:
         page.open(deep_link(server.url, cursor.experiment, charts=False), sweep)
         state = f'MLflowLocalStorage-1.1-ExperimentPage-["{cursor.experiment}"]-ReactComponentState'
         stored = json.loads(page.run(f"localStorage.getItem({json.dumps(state)})") or "{}")
-        page.store(state, json.dumps({**stored, "selectedColumns": _columns(facts)}))
+        page.store(state, json.dumps({**stored, "selectedColumns": _columns(history)}))
         page.open(deep_link(server.url, cursor.experiment, charts=False), sweep)
         page.wait(f"document.querySelector({json.dumps(EXPANDER)}) !== null")
         page.click(EXPANDER)
         page.wait(f"document.body.innerText.includes({json.dumps(key)})")
         page.picture(pictures / "sweep.png")
-        charts = deep_link(
-            *(server.url, cursor.experiment),
-            sweep=sweep,
-            objective=objective.name if objective else None,
-            maximize=objective is None or objective.maximize,
-        )
-        page.open(charts, key)
+        page.open(sweep_link(history, out / sweep, server.url) or "", key)
         page.picture(pictures / "charts.png", 8.0)
         run = f"{server.url}/#/experiments/{cursor.experiment}/runs"
         for path, text, name in (
@@ -172,6 +165,7 @@ def take_pictures(out: Path, sweep: str, pictures: Path, program: str) -> None:
             (f"{child}/model-metrics", key, "run"),
             (f"{child}/artifacts/figure.png", "figure.png", "figure"),
             (f"{cursor.parent}/model-metrics", sweep, "parent"),
+            (f"{cursor.parent}/artifacts/figure.png", "figure.png", "sweep_figure"),
         ):
             page.open(f"{run}/{path}?workflowType=machine_learning", text)
             page.picture(pictures / f"{name}.png", 4.0)
@@ -181,9 +175,9 @@ def take_pictures(out: Path, sweep: str, pictures: Path, program: str) -> None:
 EXPANDER = '[data-component-id*="cells_runnamecellrenderer"]'
 
 
-def _columns(facts: SweepFacts) -> list[str]:
-    scores = [f"metrics.`{objective.name}`" for objective in facts.objectives]
-    return ["tags.`raycon.state`", *scores, *(f"params.`{path}`" for path in sorted(facts.log_paths))]
+def _columns(history: SweepHistory) -> list[str]:
+    scores = [f"metrics.`{name}`" for name in (*history.maximize, *history.minimize)]
+    return ["tags.`raycon.state`", *scores, *(f"params.`{path}`" for path in sorted(history.logarithmic_paths()))]
 
 
 def _best_child(database: Path, parent: str) -> tuple[str, str]:

@@ -118,3 +118,10 @@ def test_a_log_that_contradicts_itself_is_an_error(tmp_path: Path) -> None:
     log.sync()
     with pytest.raises(RayconError, match="finishes run k0 twice"):
         read_sweep(tmp_path)
+
+
+def test_log_scaled_holes_of_a_named_option_lie_at_the_path_of_their_choice() -> None:
+    options = {"none": {"weight": 0}, "some": {"weight": {"log_integer": [1, 9]}, "depth": {"integer": [1, 2]}}}
+    trial = {"objective": {"spread": {"choice": options}}, "training": {"learning_rate": {"log_uniform": [1e-4, 1.0]}}}
+    found = SweepHistory(canonical={"trial": trial}).logarithmic_paths()
+    assert found == {"objective.spread.weight", "training.learning_rate"}

@@ -37,6 +37,10 @@ class Stage:
     def start(self, number: int, **more: Any) -> None:
         self.progress.on_event({"kind": "started", "key": f"k{number}", "number": number, **more})
 
+    def opened(self, total: int, *values: float) -> None:
+        ended = [{"number": i, "state": "complete", "metrics": {SCORE: value}} for i, value in enumerate(values)]
+        self.progress.on_event({"kind": "opened", "total": total, "ended": ended})
+
     def score(self, number: int, epoch: int, value: float, seconds: float = 0.0) -> None:
         self.clock.now += seconds
         self.progress.on_event({"kind": "scored", "key": f"k{number}", "epoch": epoch, "metrics": {SCORE: value}})
@@ -122,10 +126,32 @@ def test_a_lost_run_is_said_and_no_longer_counted_as_running() -> None:
 
 
 def test_runs_of_earlier_sessions_count_as_ended() -> None:
-    stage = Stage(total=4, epochs=4, ended_before=2)
-    stage.run(0, 4, 0.5, seconds=2.0)
+    stage = Stage(total=9, epochs=4)
+    stage.opened(4, 0.7, 0.6)
+    stage.run(2, 4, 0.5, seconds=2.0)
     assert stage.progress.left() == pytest.approx(8.0)
-    assert "[3/4" in stage.lines[-1]
+    assert "best 0.7000 (run 0)  [3/4" in stage.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("total", "ended", "line"),
+    [
+        (2, 2, "nothing left to do: all 2 runs had ended before"),
+        (1, 2, "nothing left to do: 2 runs had ended before"),
+        (3, 2, None),
+    ],
+)
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_session_without_a_run_says_why_or_nothing(total: int, ended: int, line: str | None, terminal: bool) -> None:
+    """Where runs were left and none was begun, an error says what happened."""
+    stage = Stage(terminal=terminal)
+    with stage.progress:
+        stage.opened(total, *[0.5] * ended)
+    last = stage.lines[-1] if stage.lines else None
+    if line:
+        assert last is not None and last.endswith(line)
+    elif not terminal:
+        assert last is None
 
 
 def test_best_follows_the_direction_and_complete_runs_only() -> None:

@@ -223,6 +223,11 @@ class Space:
         holders = [name.removesuffix(".use") for name in names]
         return any(path == name or path.startswith(f"{name}.") for name in [*names, *holders])
 
+    def located(self, action: Callable[[], Outcome]) -> Outcome:
+        """What `action` returns, for checks that go beyond the file, such as those of the data: an InvalidFile that
+        names a field of this space is raised again with its file and line."""
+        return self._located(action)
+
     def _located(
         self,
         action: Callable[[], Outcome],

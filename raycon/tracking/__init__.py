@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raycon.tracking.replay import Figures
 from raycon.tracking.tracker import MlflowStore, Tracker, Undelivered, resolve_uri, sync
 
-__all__ = ["MlflowStore", "Tracker", "Undelivered", "resolve_uri", "sync"]
+__all__ = ["Figures", "MlflowStore", "Tracker", "Undelivered", "resolve_uri", "sync"]

@@ -1,4 +1,4 @@
-"""What the tracker knows and writes: facts of a sweep, records of its runs, and changes as names, numbers and texts."""
+"""What the tracker writes: changes of runs as names, numbers and texts, in the forms that MLflow accepts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from raycon.history import RunRecord, SweepHistory
 from raycon.tracking.redaction import redact
 
 MAIN_SETTINGS = (
@@ -23,104 +23,6 @@ MAIN_SETTINGS = (
 METHOD_SECTIONS = ("objective", "transforms", "networks")
 LONGEST_NAME, LONGEST_PARAM, LONGEST_TAG = 250, 6000, 5000
 _REFUSED_CHARACTERS = re.compile(r"[^\w\-. :/]")
-
-
-@dataclass(frozen=True)
-class Objective:
-    """A score that a sweep searches by, and its direction."""
-
-    name: str
-    maximize: bool = True
-
-    def better(self, value: float, than: float | None) -> bool:
-        """Whether `value` beats `than`; anything beats None."""
-        return than is None or (value > than if self.maximize else value < than)
-
-
-@dataclass(frozen=True)
-class SweepFacts:
-    """What the tracker needs to know about a sweep besides its events. `log_paths` are the holes on a log scale."""
-
-    name: str
-    identity: str = ""
-    objectives: tuple[Objective, ...] = ()
-    log_paths: frozenset[str] = frozenset()
-    versions: Mapping[str, str] = field(default_factory=dict)
-    space: Mapping[str, Any] = field(default_factory=dict)
-
-
-def read_facts(folder: Path) -> SweepFacts:
-    """The facts in `sweep.json` of a sweep's folder. What is missing there is left empty: no run is lost for it."""
-    try:
-        stored = json.loads((folder / "sweep.json").read_text())
-    except (OSError, ValueError):
-        stored = {}
-    space: dict[str, Any] = next(
-        (stored[name] for name in ("canonical", "space") if isinstance(stored.get(name), dict)), {}
-    )
-    search = space.get("sweep") or {}
-    return SweepFacts(
-        name=str(stored.get("name") or space.get("name") or folder.name),
-        identity=str(stored.get("identity", "")),
-        objectives=objectives_of(search),
-        log_paths=frozenset(_log_paths(space.get("trial") or {})) | frozenset(_log_paths(space.get("holes") or {})),
-        versions={name: str(value) for name, value in (stored.get("versions") or {}).items()},
-        space=space,
-    )
-
-
-def objectives_of(search: Mapping[str, Any]) -> tuple[Objective, ...]:
-    """From the lists `maximize` and `minimize` of a sweep."""
-    up = [Objective(name) for name in search.get("maximize") or ()]
-    return (*up, *(Objective(name, maximize=False) for name in search.get("minimize") or ()))
-
-
-def _log_paths(tree: Any, path: str = "") -> list[str]:
-    """Dotted paths of the holes that are drawn on a log scale. Options of a named choice share the choice's path."""
-    if not isinstance(tree, dict):
-        return []
-    if "log_uniform" in tree or "log_integer" in tree or str(tree.get("kind", "")).startswith("log_"):
-        return [path]
-    found = []
-    for name, branch in tree.items():
-        if name == "choice" and isinstance(branch, dict):
-            found += [nested for option in branch.values() for nested in _log_paths(option, path)]
-        else:
-            found += _log_paths(branch, f"{path}.{name}" if path else str(name))
-    return found
-
-
-@dataclass
-class RunRecord:
-    """One run as far as the log has told it. `history` maps a metric to its values by epoch; `final` holds the scores
-    that the run ended with. Figures are drawn from this."""
-
-    key: str
-    number: int
-    trial: dict[str, Any]
-    values: dict[str, Any]
-    seeds: dict[str, Any]
-    created_ms: int
-    objectives: tuple[Objective, ...] = ()
-    state: str = "running"
-    reason: str | None = None
-    epoch: int = 0
-    history: dict[str, dict[int, float]] = field(default_factory=dict)
-    final: dict[str, float] = field(default_factory=dict)
-    losses: int = 0
-
-    @property
-    def terms(self) -> list[str]:
-        """The functions of the objective, in its order."""
-        return [str(knobs.get("term", name)) for name, knobs in (self.trial.get("objective") or {}).items()]
-
-    def best(self, objective: Objective) -> tuple[int, float] | None:
-        """(epoch, value) of the best value over the epochs, the earliest of equals; None where there is no value."""
-        found: tuple[int, float] | None = None
-        for epoch, value in sorted(self.history.get(objective.name, {}).items()):
-            if objective.better(value, found[1] if found else None):
-                found = epoch, value
-        return found
 
 
 @dataclass(frozen=True)
@@ -137,7 +39,7 @@ class Point:
 class Change:
     """What is to be written about one run (or about the sweep, whose key is the empty string).
 
-    `finished` is set once, when the run's figure can be drawn.
+    `picture` is the record to draw a figure of: a run that has just ended, or the sweep when its driver ends.
     """
 
     key: str
@@ -150,7 +52,7 @@ class Change:
     dataset: str | None = None
     status: str | None = None
     ended_ms: int | None = None
-    finished: RunRecord | None = None
+    picture: RunRecord | SweepHistory | None = None
 
 
 class Batch:
@@ -169,14 +71,14 @@ class Batch:
         return sorted(self.changes.values(), key=lambda change: change.key != "")
 
 
-def parameters(run: RunRecord, log_paths: frozenset[str] = frozenset()) -> dict[str, str]:
+def parameters(run: RunRecord, logarithmic: frozenset[str] = frozenset()) -> dict[str, str]:
     """Flat parameters of a run by dotted path: its objective, transforms and networks, the main fixed settings, and
     every active hole; `a.log10_b` beside a hole `a.b` on a log scale, as the plots of trackers have linear axes."""
     plain = flatten(run.trial)
     chosen = {path: plain[path] for path in MAIN_SETTINGS if path in plain}
     chosen |= {path: value for path, value in plain.items() if path.split(".", 1)[0] in METHOD_SECTIONS}
     chosen |= flatten(run.values)
-    for path in sorted(log_paths & chosen.keys()):
+    for path in sorted(logarithmic & chosen.keys()):
         value = chosen[path]
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
             parent, _, knob = path.rpartition(".")

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from raycon.tracking.records import Batch, Change, RunRecord, read_facts
+from raycon.disk import RealDisk
+from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep_file
+from raycon.tracking.records import Batch, Change
 from raycon.tracking.tail import Cursor, Line, LogChanged, LogTail, log_digest
 from raycon.tracking.view import View
 
 logger = logging.getLogger("raycon.tracking")
 
-Figure = Callable[[RunRecord], "bytes | Path"]
-"""Draws an ended run; PNG bytes or the path of a picture. It is called in the tracker's thread."""
 
-LOG_NAME = "events.jsonl"
+@dataclass(frozen=True)
+class Figures:
+    """Who draws an ended run and an ended sweep, as PNG bytes. They are called in the tracker's thread."""
+
+    run: Callable[[RunRecord], bytes]
+    sweep: Callable[[SweepHistory], bytes]
 
 
 class Store(Protocol):
@@ -38,13 +44,16 @@ class Store(Protocol):
 class Replay:
     """Carries the log to a store, batch by batch, remembering how far it came. It has no thread and no clock."""
 
-    def __init__(self, folder: Path, store: Store, destination: str, figure: Figure | None, *, use_cursor: bool = True):
-        self.folder, self.store, self.destination, self.figure = folder, store, destination, figure
+    def __init__(
+        self, folder: Path, store: Store, destination: str, figures: Figures | None, *, use_cursor: bool = True
+    ):
+        self.folder, self.store, self.destination, self.figures = folder, store, destination, figures
         self.use_cursor, self.found = use_cursor, False
         self._rewind(None)
 
     def _rewind(self, cursor: Cursor | None) -> None:
-        self.tail, self.view, self.batch = LogTail(self.folder / LOG_NAME), View(read_facts(self.folder)), Batch()
+        canonical = (read_sweep_file(self.folder, RealDisk()) or {}).get("canonical", {})
+        self.tail, self.view, self.batch = LogTail(self.folder / LOG_NAME), View(canonical), Batch()
         self.cursor, self.delivered, self.last = cursor, 0, Line(0, "", None)
 
     def find(self) -> bool:
@@ -91,7 +100,7 @@ class Replay:
 
     def push(self) -> None:
         """Write the batch and move the cursor. After an exception the same call can be made again."""
-        if self.last.number <= max(self.delivered, self.cursor.line if self.cursor else 0):
+        if self.last.number <= max(self.delivered, self.cursor.line if self.cursor else 0) and not self.batch.changes:
             return
         for change in self.batch.ordered():
             self._draw(change)
@@ -114,15 +123,14 @@ class Replay:
             logger.warning("the tracking cursor cannot be written (%s); a later start delivers again", error)
 
     def _draw(self, change: Change) -> None:
-        run, change.finished = change.finished, None
-        if run is None or self.figure is None or not run.history:
+        record, change.picture = change.picture, None
+        if record is None or self.figures is None:
             return
         try:
-            drawn = self.figure(run)
-            name, content = ("figure.png", drawn) if isinstance(drawn, bytes) else (drawn.name, drawn.read_bytes())
-            change.files[name] = content
+            drawn = self.figures.run(record) if isinstance(record, RunRecord) else self.figures.sweep(record)
+            change.files["figure.png"] = drawn
         except Exception as error:
-            logger.warning("no figure for run %s: %s", run.key, error)
+            logger.warning("no figure of %s: %s", change.title, error)
 
     def waiting(self) -> int:
         """How many complete lines of the log are not delivered."""

@@ -21,8 +21,8 @@ from types import TracebackType
 from urllib.parse import quote
 
 from raycon.errors import RayconError, Refused
-from raycon.tracking.records import read_facts
-from raycon.tracking.tail import CURSOR_NAME, Cursor
+from raycon.history import LOG_NAME, SweepHistory, read_sweep
+from raycon.tracking.tail import Cursor
 
 READY_SECONDS = 90.0
 PATIENCE_SECONDS = 5.0
@@ -129,19 +129,22 @@ class UiServer:
         self.stop()
 
 
+def sweep_link(history: SweepHistory, folder: Path, base: str) -> str | None:
+    """A link to the runs of a sweep, best first by its first objective; None before anything was delivered."""
+    experiment = experiment_of(folder)
+    if experiment is None:
+        return None
+    objective = next(iter((*history.maximize, *history.minimize)), None)
+    return deep_link(base, experiment, sweep=folder.name, objective=objective, maximize=bool(history.maximize))
+
+
 def sweep_links(out: Path, base: str) -> dict[str, str]:
-    """A link for each sweep of an output folder of which anything was delivered, by name."""
-    links = {}
-    for path in sorted(out.glob(f"*/{CURSOR_NAME}")):
-        cursor, objectives = Cursor.load(path.parent), read_facts(path.parent).objectives
-        if cursor is not None:
-            name = path.parent.name
-            links[name] = deep_link(
-                *(base, cursor.experiment),
-                sweep=name,
-                objective=objectives[0].name if objectives else None,
-                maximize=not objectives or objectives[0].maximize,
-            )
+    """A link for each sweep of an output folder of which anything was delivered, by name. Damaged logs are left out."""
+    links: dict[str, str] = {}
+    for path in sorted(out.glob(f"*/{LOG_NAME}")):
+        with contextlib.suppress(RayconError):
+            link = sweep_link(read_sweep(path.parent), path.parent, base)
+            links |= {path.parent.name: link} if link else {}
     return links
 
 

@@ -7,7 +7,8 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from raycon.events import Event, decode
 
 CURSOR_NAME = "tracking.json"
 CHUNK_BYTES = 1 << 20
@@ -19,18 +20,19 @@ class LogChanged(Exception):
 
 @dataclass(frozen=True)
 class Line:
-    """One complete line: its 1-based number, a digest of its text, and the event, or None where it is unreadable."""
+    """One complete line: its 1-based number, a digest of its text, and the event, or None where it is unreadable or
+    follows an unreadable one: such a tail is cut off when the driver opens the log again."""
 
     number: int
     digest: str
-    event: dict[str, Any] | None
+    event: Event | None
 
 
 class LogTail:
     """Follows a growing file of JSON lines. A last line without its newline is still being written: it waits."""
 
     def __init__(self, path: Path):
-        self.path, self.offset, self.lines = path, 0, 0
+        self.path, self.offset, self.lines, self.events = path, 0, 0, 0
         self.first_digest = ""
 
     def read(self, chunk: int = CHUNK_BYTES) -> list[Line]:
@@ -60,7 +62,11 @@ class LogTail:
         digest = hashlib.sha256(raw).hexdigest()[:16]
         if self.lines == 1:
             self.first_digest = digest
-        return Line(self.lines, digest, decode(raw))
+        decoded = decode(raw)
+        if decoded is None or decoded[0].seq != self.events:
+            return Line(self.lines, digest, None)
+        self.events += 1
+        return Line(self.lines, digest, decoded[0])
 
 
 def log_digest(path: Path) -> str | None:
@@ -68,15 +74,6 @@ def log_digest(path: Path) -> str | None:
     tail = LogTail(path)
     tail.read(1)
     return tail.first_digest or None
-
-
-def decode(raw: bytes) -> dict[str, Any] | None:
-    """The event of a line, or None for a line that is no event."""
-    try:
-        event = json.loads(raw)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "kind" in event and "time" in event else None
 
 
 @dataclass(frozen=True)

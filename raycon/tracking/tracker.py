@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from raycon.errors import RayconError
+from raycon.history import LOG_NAME
 from raycon.tracking.records import Change
 from raycon.tracking.redaction import redact_text
-from raycon.tracking.replay import LOG_NAME, Figure, Replay
+from raycon.tracking.replay import Figures, Replay
 from raycon.tracking.tail import destination_name
 
 logger = logging.getLogger("raycon.tracking")
@@ -187,11 +188,11 @@ class Tracker:
     """
 
     def __init__(
-        self, folder: Path, uri: str | None, out: Path, figure: Figure | None = None, require: bool = False
+        self, folder: Path, uri: str | None, out: Path, figures: Figures | None = None, require: bool = False
     ) -> None:
         self.folder, self.uri, self.require = folder, resolve_uri(uri, out), require
         self.store = MlflowStore(self.uri, folder.name, _artifact_folder(self.uri, out))
-        self.replay = Replay(folder, self.store, destination_name(self.uri, _experiment_name(folder.name)), figure)
+        self.replay = Replay(folder, self.store, destination_name(self.uri, _experiment_name(folder.name)), figures)
         self._reached, self._closing = threading.Event(), threading.Event()
         self._deadline = float("inf")
         self._trouble: str | None = None
@@ -290,7 +291,7 @@ class Tracker:
 
 
 def sync(
-    folder: Path, uri: str | None = None, out: Path | None = None, figure: Figure | None = None, *, again: bool = True
+    folder: Path, uri: str | None = None, out: Path | None = None, figures: Figures | None = None, *, again: bool = True
 ) -> int:
     """Deliver the whole log of a sweep; with `again=False`, only what follows the stored cursor.
 
@@ -301,14 +302,17 @@ def sync(
     place = out or folder.parent
     uri = resolve_uri(uri, place)
     store = MlflowStore(uri, folder.name, _artifact_folder(uri, place))
-    replay = Replay(folder, store, destination_name(uri, _experiment_name(folder.name)), figure, use_cursor=not again)
+    replay = Replay(folder, store, destination_name(uri, _experiment_name(folder.name)), figures, use_cursor=not again)
     try:
         store.open()
         replay.find()
         while replay.pull():
             if replay.batch.values >= FLUSH_VALUES:
                 replay.push()
+        replay.view.picture(replay.batch)  # of which a driver that was killed has left none
         replay.push()
+    except RayconError:
+        raise
     except OSError as error:
         raise RayconError(f"{folder}: {error}") from error
     except Exception as error:

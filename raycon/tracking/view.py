@@ -1,28 +1,19 @@
-"""What the event log says about each run, as changes to be written to a tracker: a pure fold, without any tracker.
+"""What the event log says about each run, as changes to be written to a tracker: no tracker is needed for it.
 
 The same log gives the same changes, with the times of the events themselves. That is what makes a replay harmless: a
-tracker that keeps one row per (metric, time, step, value) has nothing new to store.
+tracker that keeps one row per (metric, time, step, value) has nothing new to store. The log is read by
+`raycon.history`; here is only how it is shown.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from raycon.tracking.records import (
-    LONGEST_TAG,
-    Batch,
-    Change,
-    Point,
-    RunRecord,
-    SweepFacts,
-    as_yaml,
-    metric_name,
-    objectives_of,
-    parameters,
-)
+from raycon.events import Event
+from raycon.history import RunRecord, SweepHistory
+from raycon.tracking.records import LONGEST_TAG, Batch, Change, Point, as_yaml, metric_name, parameters
 from raycon.tracking.redaction import redact_text
 
 STATUS_OF_STATE = {
@@ -35,201 +26,192 @@ STATUS_OF_STATE = {
 
 
 class View:
-    """Folds events into a `Batch`. Kinds that it does not know are passed over."""
+    """Folds events into a history, and what they change into a `Batch`. `canonical` is the space in `sweep.json`, or
+    empty where that is lost."""
 
-    def __init__(self, facts: SweepFacts):
-        self.facts = facts
-        self.live: dict[str, RunRecord] = {}
-        self.ended: set[str] = set()
-        self.failed, self.attempt, self.opened_ms, self.user = 0, 0, 0, ""
-        self.best: dict[str, tuple[float, str]] = {}
-        self._by_kind = {
-            "opened": self._opened,
-            "asked": self._asked,
-            "started": self._started,
-            "scored": self._scored,
-            "finished": self._finished,
-            "lost": self._lost,
-            "closed": self._closed,
-        }
+    def __init__(self, canonical: Mapping[str, Any]):
+        self.history = SweepHistory(canonical=dict(canonical))
+        self.logarithmic = self.history.logarithmic_paths()
+        self.ended = self.failed = 0
+        self.best: dict[str, RunRecord] = {}
 
-    def fold(self, event: Mapping[str, Any], batch: Batch) -> None:
-        """Add to `batch` what this event changes. Events of unknown or ended runs change nothing."""
-        handle = self._by_kind.get(str(event["kind"]))
+    def fold(self, event: Event, batch: Batch) -> None:
+        """Add to `batch` what this event changes. Raises RayconError for an event that no driver can have written."""
+        self.history.add(event)
+        handle = getattr(self, f"_on_{event.kind}", None)
         if handle is not None:
-            time_ms = round(float(event["time"]) * 1000)
-            self.opened_ms = self.opened_ms or time_ms
-            handle(event, batch, time_ms)
+            handle(event, batch)
+
+    def picture(self, batch: Batch) -> None:
+        """Have the sweep's figure drawn, as it is when the batch is written."""
+        if any(run.metrics for run in self.history.runs):
+            self._sweep(batch).picture = self.history
+
+    @property
+    def _aims(self) -> list[tuple[str, str]]:
+        """(side, metric) of each objective, the maximised ones first."""
+        sides = (("maximize", self.history.maximize), ("minimize", self.history.minimize))
+        return [(side, name) for side, names in sides for name in names]
 
     def _sweep(self, batch: Batch) -> Change:
-        return batch.of("", self.facts.name, self.opened_ms)
+        return batch.of("", self.history.name, _milliseconds(self.history.attempts[0].opened_at))
 
     def _run(self, batch: Batch, run: RunRecord) -> Change:
-        return batch.of(run.key, run.key, run.created_ms)
+        return batch.of(run.key, run.key, _milliseconds(run.asked_at))
 
-    def _opened(self, event: Mapping[str, Any], batch: Batch, time_ms: int) -> None:
-        self.attempt = int(event.get("attempt", self.attempt + 1))
-        if event.get("objectives"):
-            self.facts = replace(self.facts, objectives=objectives_of(event["objectives"]))
-        change = self._sweep(batch)
-        versions = {**self.facts.versions, **(event.get("versions") or {})}
-        self.facts = replace(self.facts, versions={name: str(version) for name, version in versions.items()})
-        change.tags |= {
-            "raycon.kind": "sweep",
-            "raycon.sweep": self.facts.name,
-            "raycon.identity": self.facts.identity or str(event.get("identity", "")),
-            "raycon.attempts": str(self.attempt),
-            "mlflow.source.name": "raycon",
-            **self._version_tags(),
-        }
-        for objective in self.facts.objectives:
-            change.tags["raycon.maximize" if objective.maximize else "raycon.minimize"] = ", ".join(
-                other.name for other in self.facts.objectives if other.maximize is objective.maximize
-            )
-        if self.facts.space:
-            change.files["space.yaml"] = as_yaml(self.facts.space)
+    def _tags(self, kind: str) -> dict[str, str]:
+        versions = {name: str(version) for name, version in self.history.attempts[-1].versions.items()}
+        commit = versions.pop("commit", None)
+        tags = {"raycon.kind": kind, "raycon.identity": self.history.identity, "mlflow.source.name": "raycon"}
+        tags |= {f"raycon.version.{name}": version for name, version in versions.items()}
+        return {**tags, "mlflow.source.git.commit": commit} if commit else tags
+
+    def _on_opened(self, event: Event, batch: Batch) -> None:
+        history, change = self.history, self._sweep(batch)
+        change.tags |= {"raycon.sweep": history.name, "raycon.attempts": str(event["attempt"]), **self._tags("sweep")}
+        for side, names in (("maximize", history.maximize), ("minimize", history.minimize)):
+            change.tags |= {f"raycon.{side}": ", ".join(names)} if names else {}
+        if history.canonical:
+            change.files["space.yaml"] = as_yaml(history.canonical)
         change.status, change.ended_ms = "RUNNING", None
         self._describe_sweep(change)
 
-    def _asked(self, event: Mapping[str, Any], batch: Batch, time_ms: int) -> None:
-        key = str(event["key"])
-        if key in self.live or key in self.ended:
-            return
-        trial = event.get("trial") or {}
-        seeds = event.get("seeds") or trial.get("seeds") or {}
-        run = RunRecord(
-            key, int(event["number"]), trial, event.get("values") or {}, seeds, time_ms, self.facts.objectives
-        )
-        self.live[key] = run
-        change = self._run(batch, run)
-        change.params |= parameters(run, self.facts.log_paths)
-        change.files["config.yaml"] = as_yaml(trial)
-        change.dataset = str((trial.get("data") or {}).get("dataset", "")) or None
+    def _on_asked(self, event: Event, batch: Batch) -> None:
+        run = self.history.run(event["key"])
+        change, dataset = self._run(batch, run), _dataset(run)
+        change.params |= parameters(run, self.logarithmic)
+        change.files["config.yaml"] = as_yaml(run.trial)
+        change.dataset = dataset or None
         change.tags |= {
-            "raycon.kind": "run",
+            **self._tags("run"),
             "raycon.number": str(run.number),
-            "raycon.method": " + ".join(run.terms),
-            "raycon.dataset": str((trial.get("data") or {}).get("dataset", "")),
-            "raycon.identity": self.facts.identity,
-            "raycon.state": run.state,
-            "mlflow.source.name": "raycon",
-            **{f"raycon.seed.{name}": str(seed) for name, seed in seeds.items()},
-            **self._version_tags(),
+            "raycon.method": _method(run),
+            "raycon.dataset": dataset,
+            "raycon.state": "running",
+            **{f"raycon.seed.{name}": str(seed) for name, seed in run.seeds.items()},
         }
 
-    def _version_tags(self) -> dict[str, str]:
-        versions = self.facts.versions.items()
-        tags = {f"raycon.version.{name}": version for name, version in versions if "commit" not in name}
-        commit = next((version for name, version in versions if "commit" in name and version), None)
-        return {**tags, "mlflow.source.git.commit": commit} if commit else tags
+    def _on_started(self, event: Event, batch: Batch) -> None:
+        self._run(batch, self.history.run(event["key"])).status = "RUNNING"
 
-    def _started(self, event: Mapping[str, Any], batch: Batch, time_ms: int) -> None:
-        run = self.live.get(str(event["key"]))
-        if run is not None:
-            self._run(batch, run).status = "RUNNING"
+    def _on_scored(self, event: Event, batch: Batch) -> None:
+        run, epoch = self.history.run(event["key"]), int(event["epoch"])
+        self._add_points(batch, run, run.epochs[epoch], event.time, epoch)
 
-    def _scored(self, event: Mapping[str, Any], batch: Batch, time_ms: int) -> None:
-        run = self.live.get(str(event["key"]))
-        if run is not None:
-            self._add_points(run, int(event["epoch"]), event.get("metrics") or {}, batch, time_ms)
-
-    def _add_points(
-        self, run: RunRecord, epoch: int, metrics: Mapping[str, Any], batch: Batch, time_ms: int
-    ) -> dict[str, float]:
-        """New values of an epoch; the first one of a (metric, epoch) counts. Returns all finite ones, new or not."""
-        change, run.epoch = self._run(batch, run), max(run.epoch, epoch)
-        finite = {}
+    def _add_points(self, batch: Batch, run: RunRecord, metrics: Mapping[str, float], time: float, epoch: int) -> None:
+        change = self._run(batch, run)
         for name, value in metrics.items():
-            number = float("nan") if value is None else float(value)
-            if not math.isfinite(number):
+            if math.isfinite(value):
+                change.points.append(Point(metric_name(name), value, _milliseconds(time), epoch))
+                batch.values += 1
+            else:
                 # An infinity would be stored as the largest float and wreck every axis; no filter finds a NaN.
                 change.tags["raycon.not_finite"] = f"{name} at epoch {epoch}"
-                continue
-            finite[name] = number
-            history = run.history.setdefault(name, {})
-            if epoch not in history:
-                history[epoch] = number
-                change.points.append(Point(metric_name(name), number, time_ms, epoch))
-                batch.values += 1
-        return finite
 
-    def _finished(self, event: Mapping[str, Any], batch: Batch, time_ms: int) -> None:
-        run = self.live.pop(str(event["key"]), None)
-        if run is None:
-            return
-        self.ended.add(run.key)
-        run.state, run.reason = str(event["state"]), event.get("reason")
-        epoch = int(event.get("epoch") or run.epoch)
-        run.final = self._add_points(run, epoch, event.get("metrics") or {}, batch, time_ms)
+    def _on_finished(self, event: Event, batch: Batch) -> None:
+        """Its metrics were sent when their epoch was scored."""
+        run, time_ms = self.history.run(event["key"]), _milliseconds(event.time)
         change = self._run(batch, run)
-        change.status, change.ended_ms = STATUS_OF_STATE.get(run.state, "FAILED"), time_ms
-        change.tags |= {"raycon.state": run.state, "mlflow.note.content": _run_note(run)}
+        change.status, change.ended_ms = STATUS_OF_STATE[run.state], time_ms
+        change.tags |= {"raycon.state": run.state, "mlflow.note.content": self._describe_run(run)}
         if run.reason:
-            change.tags["raycon.reason"] = redact_text(str(run.reason))[:LONGEST_TAG]
-        change.finished = run
-        for objective in run.objectives:
-            best = run.best(objective)
-            if best is not None:
+            change.tags["raycon.reason"] = redact_text(run.reason)[:LONGEST_TAG]
+        for side, name in self._aims:
+            found = _best_epoch(run, name, side)
+            if found is not None:
                 # At step 0, since MLflow draws what has no steps as one bar per run instead of one dot per run.
-                change.points.append(Point(metric_name(f"best/{objective.name}"), best[1], time_ms, 0))
+                change.points.append(Point(metric_name(f"best/{name}"), found[1], time_ms, 0))
+        change.picture = run if run.epochs else None
         batch.urgent = True
         self._count(run, batch, time_ms)
 
     def _count(self, run: RunRecord, batch: Batch, time_ms: int) -> None:
         """The sweep's own metrics, at the step 'runs ended so far'."""
-        change, step = self._sweep(batch), len(self.ended)
-        self.failed += STATUS_OF_STATE.get(run.state, "FAILED") == "FAILED"
-        counts = {"runs/finished": float(step - self.failed), "runs/failed": float(self.failed)}
-        if run.state == "complete":
-            for objective in self.facts.objectives:
-                value = run.final.get(objective.name)
-                known = self.best.get(objective.name)
-                if value is not None and objective.better(value, known[0] if known else None):
-                    self.best[objective.name] = value, run.key
-        counts |= {f"best/{name}": value for name, (value, _) in self.best.items()}
-        change.points += [Point(metric_name(name), value, time_ms, step) for name, value in counts.items()]
+        change = self._sweep(batch)
+        self.ended += 1
+        self.failed += STATUS_OF_STATE[run.state] == "FAILED"
+        for side, name in self._aims if run.state == "complete" else []:
+            value = run.metrics.get(name, math.nan)
+            best = self.best.get(name)
+            # The lower number among equals, as `SweepHistory.best` has it.
+            if math.isfinite(value) and (best is None or _rank(run, name, side) > _rank(best, name, side)):
+                self.best[name] = run
+        values = {"runs/finished": float(self.ended - self.failed), "runs/failed": float(self.failed)}
+        values |= {f"best/{name}": best.metrics[name] for name, best in self.best.items()}
+        change.points += [Point(metric_name(name), value, time_ms, self.ended) for name, value in values.items()]
         self._describe_sweep(change)
 
-    def _lost(self, event: Mapping[str, Any], batch: Batch, time_ms: int) -> None:
-        run = self.live.get(str(event["key"]))
-        if run is not None:
-            run.losses += 1
-            reason = redact_text(str(event.get("reason", "")))[:LONGEST_TAG]
-            self._run(batch, run).tags |= {"raycon.losses": str(run.losses), "raycon.last_loss": reason}
+    def _on_lost(self, event: Event, batch: Batch) -> None:
+        run = self.history.run(event["key"])
+        reason = redact_text(str(event["reason"]))[:LONGEST_TAG]
+        self._run(batch, run).tags |= {"raycon.losses": str(len(run.losses)), "raycon.last_loss": reason}
 
-    def _closed(self, event: Mapping[str, Any], batch: Batch, time_ms: int) -> None:
-        change = self._sweep(batch)
-        for run in self.live.values():
-            left = self._run(batch, run)
-            left.status, left.ended_ms = "KILLED", time_ms
-        if self.live:
-            change.status = "KILLED"
-        else:
-            change.status = "FAILED" if self.ended and self.failed == len(self.ended) else "FINISHED"
-        change.ended_ms, batch.urgent = time_ms, True
+    def _on_closed(self, event: Event, batch: Batch) -> None:
+        change, time_ms = self._sweep(batch), _milliseconds(event.time)
+        left = [run for run in self.history.runs if not run.finished]
+        for run in left:
+            killed = self._run(batch, run)
+            killed.status, killed.ended_ms = "KILLED", time_ms
+        ended = "FAILED" if self.ended and self.failed == self.ended else "FINISHED"
+        change.status, change.ended_ms = "KILLED" if left else ended, time_ms
+        self.picture(batch)
+        batch.urgent = True
+
+    def _on_test_opened(self, event: Event, batch: Batch) -> None:
+        openings, time_ms = self.history.openings, _milliseconds(event.time)
+        self._sweep(batch).points.append(Point("report/test_openings", float(openings), time_ms, openings))
+
+    def _on_test_scored(self, event: Event, batch: Batch) -> None:
+        """Under `report/`, apart from the scores by which anything was chosen."""
+        run = self.history.run(event["key"])
+        scores = {f"report/{name}": value for name, value in run.test.items()}
+        self._add_points(batch, run, scores, event.time, run.final_epoch)
 
     def _describe_sweep(self, change: Change) -> None:
         """Set again after every run: the counts, and which run is best, found without opening a child."""
-        lines = [f"Sweep **{self.facts.name}**: {len(self.ended)} runs ended, {self.failed} of them failed."]
-        for number, objective in enumerate(self.facts.objectives):
-            aim = "maximize" if objective.maximize else "minimize"
-            value, key = self.best.get(objective.name, (None, ""))
-            found = f"best {value:.6g} by run `{key}`" if value is not None else "no value yet"
-            lines.append(f"{aim} `{objective.name}`: {found}")
-            if value is not None:
-                change.tags["raycon.best" if number == 0 else f"raycon.best.{number + 1}"] = key
-        lines.append(f"All runs as a flat list: filter by `tags.\"raycon.sweep\" = '{self.facts.name}'`.")
+        name = self.history.name
+        lines = [f"Sweep **{name}**: {self.ended} runs ended, {self.failed} of them failed."]
+        for number, (side, objective) in enumerate(self._aims):
+            best = self.best.get(objective)
+            found = f"best {best.metrics[objective]:.6g} by run `{best.key}`" if best else "no value yet"
+            lines.append(f"{side} `{objective}`: {found}")
+            if best:
+                change.tags["raycon.best" if number == 0 else f"raycon.best.{number + 1}"] = best.key
+        lines.append(f"All runs as a flat list: filter by `tags.\"raycon.sweep\" = '{name}'`.")
         change.tags["mlflow.note.content"] = "\n\n".join(lines)[:LONGEST_TAG]
 
+    def _describe_run(self, run: RunRecord) -> str:
+        lines = [f"**{_method(run)}** on {_dataset(run)}: {run.state} after {run.last_epoch} epochs."]
+        if run.reason:
+            lines.append(redact_text(run.reason))
+        for side, name in self._aims:
+            found = _best_epoch(run, name, side)
+            if found is not None:
+                end = f"{run.metrics[name]:.6g} at the end, " if name in run.metrics else ""
+                lines.append(f"`{name}`: {end}best {found[1]:.6g} at epoch {found[0]}")
+        return "\n\n".join(lines)[:LONGEST_TAG]
 
-def _run_note(run: RunRecord) -> str:
-    dataset = (run.trial.get("data") or {}).get("dataset", "")
-    lines = [f"**{' + '.join(run.terms)}** on {dataset}: {run.state} after {run.epoch} epochs."]
-    if run.reason:
-        lines.append(redact_text(str(run.reason)))
-    for objective in run.objectives:
-        best, final = run.best(objective), run.final.get(objective.name)
-        if best is not None:
-            end = f"{final:.6g} at the end, " if final is not None else ""
-            lines.append(f"`{objective.name}`: {end}best {best[1]:.6g} at epoch {best[0]}")
-    return "\n\n".join(lines)[:LONGEST_TAG]
+
+def _milliseconds(time: float) -> int:
+    return round(time * 1000)
+
+
+def _method(run: RunRecord) -> str:
+    """The functions of the objective, in its order."""
+    return " + ".join(str(knobs.get("term", name)) for name, knobs in run.trial.get("objective", {}).items())
+
+
+def _dataset(run: RunRecord) -> str:
+    return str(run.trial.get("data", {}).get("dataset", ""))
+
+
+def _rank(run: RunRecord, name: str, side: str) -> tuple[float, int]:
+    return run.metrics[name] if side == "maximize" else -run.metrics[name], -run.number
+
+
+def _best_epoch(run: RunRecord, name: str, side: str) -> tuple[int, float] | None:
+    """(epoch, value) of the best value over the epochs, the earliest of equals; None where there is no value."""
+    course = {epoch: value for epoch, value in run.course(name).items() if math.isfinite(value)}
+    choose = max if side == "maximize" else min
+    epoch = choose(course, key=course.__getitem__, default=None)
+    return None if epoch is None else (epoch, course[epoch])

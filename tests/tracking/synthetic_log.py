@@ -38,10 +38,10 @@ class LogWriter:
     def opened(self, attempt: int = 1) -> None:
         """The driver starts."""
         objectives = {"maximize": list(self.objectives), "minimize": []}
-        versions = {"raycon": "0.1.0", "torch": "2.14.1"}
-        self.log.append(
-            "opened", attempt=attempt, identity="f" * 64, name=self.name, objectives=objectives, versions=versions
-        )
+        versions = {"raycon": "0.1.0", "torch": "2.14.1", "commit": "c" * 40}
+        place = {"host": "here", "pid": 1, "created": START, "session": ""}
+        facts = {"identity": "f" * 64, "name": self.name, "objectives": objectives, "trials": 8}
+        self.log.append("opened", attempt=attempt, versions=versions, **facts, **place)
 
     def asked(self, number: int, values: dict[str, Any] | None = None) -> str:
         """A run begins; its key."""

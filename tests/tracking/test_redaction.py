@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
+from pathlib import Path
 
 import pytest
 
+from raycon.cli import main
 from raycon.tracking.redaction import HIDDEN, RedactionFilter, is_secret, redact, redact_text
 
 
@@ -67,3 +70,13 @@ def test_log_records_and_their_tracebacks_are_redacted() -> None:
         logger.exception("with token=%s", "abc123")
     assert "hunter2" not in stream.getvalue() and "abc123" not in stream.getvalue()
     assert "http://***@host" in stream.getvalue()
+
+
+def test_the_command_line_logs_through_the_filter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with pytest.raises(SystemExit):
+        main(["runs", "ls", "--out", str(tmp_path)])
+    logging.getLogger("raycon.tracking").warning("tracker %s", "http://user:hunter2@host")
+    assert stream.getvalue() == "tracker http://***@host\n"

@@ -12,18 +12,26 @@ from typing import Any
 
 import pytest
 
+from raycon.api import Settings, report
 from raycon.errors import RayconError
-from raycon.tracking import Tracker, resolve_uri, sync
+from raycon.events import Event, encode
+from raycon.history import RunRecord, read_sweep
+from raycon.tracking import Figures, Tracker, resolve_uri, sync
 from raycon.tracking import tracker as tracking
-from raycon.tracking.records import RunRecord, SweepFacts, metric_name, parameters, read_facts
+from raycon.tracking.records import metric_name, parameters
 from raycon.tracking.replay import Replay
 from raycon.tracking.tail import CURSOR_NAME, Cursor, LogTail
 from tests.tracking.memory_store import MemoryStore, Unreachable
 from tests.tracking.synthetic_log import OBJECTIVE, LogWriter, trial, write_sweep
 
+FIGURES = Figures(
+    lambda run: f"figure of {run.key}".encode(),
+    lambda history: f"figure of {sum(run.finished for run in history.runs)} runs".encode(),
+)
+
 
 def replay(folder: Path, store: MemoryStore, **options: Any) -> Replay:
-    return Replay(folder, store, "here", lambda run: f"figure of {run.key}".encode(), **options)
+    return Replay(folder, store, "here", FIGURES, **options)
 
 
 def deliver(carrier: Replay) -> None:
@@ -121,13 +129,18 @@ def test_a_log_that_lost_its_end_is_delivered_again(tmp_path: Path) -> None:
 
 def test_a_torn_last_line_waits_and_an_unreadable_one_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    path.write_bytes(b'{"kind": "opened", "time": 1}\nnonsense\n{"kind": "clo')
+    events = [Event(number, 1.0, "closed") for number in range(3)]
+    first, second, third = (encode(event, 0) for event in events)
+    path.write_bytes(first + second[:20])
     tail = LogTail(path)
-    assert [line.event is not None for line in tail.read()] == [True, False]
+    assert [line.event for line in tail.read()] == events[:1]
     assert tail.read() == []
     with path.open("ab") as file:
-        file.write(b'sed", "time": 2}\n')
-    assert [line.event for line in tail.read(1)] == [{"kind": "closed", "time": 2}]
+        file.write(second[20:])
+    assert [line.event for line in tail.read(1)] == events[1:2]
+    # What follows a broken line is cut off with it when the driver opens the log again.
+    path.write_bytes(first + second.replace(b"closed", b"opened") + third)
+    assert [line.event for line in LogTail(path).read()] == [events[0], None, None]
 
 
 def test_what_a_sweep_looks_like(tmp_path: Path) -> None:
@@ -140,7 +153,7 @@ def test_what_a_sweep_looks_like(tmp_path: Path) -> None:
     status = [store.status[store.made[key]] for key in sorted(store.made)]
     assert status == [*["FINISHED"] * 6, "FAILED", *["FINISHED"] * 2]
     finished = {step: value for run, name, _, step, value in store.rows if run == parent and name == "runs/finished"}
-    assert finished == {1: 1, 2: 2, 3: 3, 4: 4, 5: 4, 6: 5, 7: 6, 8: 7} or finished[8] == 7
+    assert sorted(finished) == [*range(1, 9)] and finished[8] == 7
     best = [value for run, name, _, step, value in store.rows if run == parent and name == f"best/{OBJECTIVE}"]
     final = max(value for _, name, _, step, value in store.rows if name == OBJECTIVE and step == 8)
     assert max(best) == final
@@ -150,7 +163,12 @@ def test_what_a_sweep_looks_like(tmp_path: Path) -> None:
     assert store.tags[first, "raycon.version.torch"] == store.tags[parent, "raycon.version.torch"] == "2.14.1"
     assert 10 ** float(store.params[first, "objective.spread.log10_temperature"]) == pytest.approx(temperature)
     assert "dataset: fashion_mnist" in str(store.files[first, "config.yaml"])
+    assert store.tags[first, "mlflow.source.git.commit"] == store.tags[parent, "mlflow.source.git.commit"] == "c" * 40
+    assert (first, "raycon.version.commit") not in store.tags
     assert store.files[first, "figure.png"].decode().startswith("figure of 0000")  # type: ignore[union-attr]
+    assert store.files[parent, "figure.png"] == b"figure of 8 runs"
+    history = read_sweep(tmp_path / "thanos")
+    assert store.tags[parent, "raycon.best"] == getattr(history.best(), "key", None)
     assert writer.log.read()[-1].kind == "closed"
 
 
@@ -159,7 +177,8 @@ def test_values_that_are_not_finite_are_named_but_not_sent(tmp_path: Path) -> No
     writer.opened()
     key = writer.asked(0)
     writer.scored(key, 1, {OBJECTIVE: 0.5, "train/objective/total": "inf"})
-    writer.finished(key, "diverged", 2, {OBJECTIVE: "nan"}, "the loss is not finite at epoch 2; token=abc")
+    writer.scored(key, 2, {OBJECTIVE: "nan"})
+    writer.finished(key, "diverged", 1, {OBJECTIVE: 0.5}, "the loss is not finite at epoch 2; token=abc")
     store = MemoryStore()
     deliver(replay(tmp_path / "s", store))
     run = store.made[key]
@@ -170,21 +189,6 @@ def test_values_that_are_not_finite_are_named_but_not_sent(tmp_path: Path) -> No
     assert store.tags[run, "raycon.not_finite"] == f"{OBJECTIVE} at epoch 2"
     assert store.status[run] == "FAILED"
     assert store.tags[run, "raycon.reason"].endswith("token=***")
-
-
-def test_the_first_value_of_an_epoch_counts_and_late_events_do_not(tmp_path: Path) -> None:
-    writer = LogWriter(tmp_path / "s")
-    writer.opened()
-    key = writer.asked(0)
-    for value in (0.5, 0.7):
-        writer.scored(key, 1, {OBJECTIVE: value})
-    writer.finished(key, "complete", 1, {OBJECTIVE: 0.5, "validation/geometry/alignment": 0.2})
-    writer.scored(key, 2, {OBJECTIVE: 0.9})
-    writer.scored("9999-unknown", 1, {OBJECTIVE: 0.9})
-    store = MemoryStore()
-    deliver(replay(tmp_path / "s", store))
-    rows = {(name, step, value) for run, name, _, step, value in store.rows if run == store.made[key]}
-    assert rows == {(OBJECTIVE, 1, 0.5), ("validation/geometry/alignment", 1, 0.2), (f"best/{OBJECTIVE}", 0, 0.5)}
 
 
 def test_an_interrupted_sweep_is_killed_and_lives_again(tmp_path: Path) -> None:
@@ -205,14 +209,15 @@ def test_an_interrupted_sweep_is_killed_and_lives_again(tmp_path: Path) -> None:
 def test_a_figure_that_fails_costs_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_sweep(tmp_path / "s", runs=2)
     store = MemoryStore()
-    deliver(Replay(tmp_path / "s", store, "here", lambda run: bytes(1 // 0)))
+    broken = Figures(lambda run: bytes(1 // 0), lambda history: bytes(1 // 0))
+    deliver(Replay(tmp_path / "s", store, "here", broken))
     assert not any(name == "figure.png" for _, name in store.files)
-    assert "no figure for run 0000" in caplog.text
+    assert "no figure of 0000" in caplog.text and "no figure of s:" in caplog.text
 
 
 def test_parameters_hide_secrets_skip_nothing_active_and_stay_short() -> None:
     values = {"objective.spread.temperature": 0.01, "objective.spread.kind": "x" * 9000, "data.api_key": "abc"}
-    run = RunRecord("k", 0, {**trial({}), "encoder": {"name": "vit", "width": None}}, values, {}, 0)
+    run = RunRecord(0, "k", values, {**trial({}), "encoder": {"name": "vit", "width": None}}, {}, 0.0)
     params = parameters(run, frozenset({"objective.spread.temperature", "objective.absent"}))
     assert params["objective.spread.log10_temperature"] == "-2.0"
     assert params["data.api_key"] == "***"
@@ -227,21 +232,6 @@ def test_parameters_hide_secrets_skip_nothing_active_and_stay_short() -> None:
 )
 def test_metric_names(name: str, accepted: str) -> None:
     assert metric_name(name) == accepted
-
-
-def test_facts_come_from_the_folder_or_stay_empty(tmp_path: Path) -> None:
-    LogWriter(tmp_path / "s")
-    facts = read_facts(tmp_path / "s")
-    assert facts.log_paths == {"objective.spread.temperature"}
-    assert [objective.name for objective in facts.objectives] == [OBJECTIVE]
-    assert read_facts(tmp_path / "nowhere") == SweepFacts("nowhere")
-
-
-def test_log_scaled_holes_of_a_named_option_lie_at_the_path_of_their_choice(tmp_path: Path) -> None:
-    options = {"none": {"weight": 0}, "some": {"weight": {"log_integer": [1, 9]}, "depth": {"integer": [1, 2]}}}
-    trial = {"objective": {"spread": {"choice": options}}, "training": {"learning_rate": {"log_uniform": [1e-4, 1.0]}}}
-    (tmp_path / "sweep.json").write_text(json.dumps({"canonical": {"trial": trial}}))
-    assert read_facts(tmp_path).log_paths == {"objective.spread.weight", "training.learning_rate"}
 
 
 def with_store(folder: Path, store: MemoryStore) -> Tracker:
@@ -342,3 +332,85 @@ def test_the_address_is_the_given_one_then_the_environments_then_a_file(
 def test_sync_needs_a_log(tmp_path: Path) -> None:
     with pytest.raises(RayconError, match="no event log"):
         sync(tmp_path / "s")
+
+
+def with_test_scores(folder: Path) -> str:
+    """A log of two runs whose test set was opened after its driver had ended; the key of the run that has scores."""
+    writer = write_sweep(folder, runs=2, epochs=2)
+    key = read_sweep(folder).runs[0].key
+    writer.log.append("test_opened", runs=[key])
+    writer.log.append("test_scored", key=key, metrics={"test/linear_probe/accuracy": 0.75})
+    return key
+
+
+def test_test_scores_stand_under_report_and_openings_are_counted(tmp_path: Path) -> None:
+    key, store = with_test_scores(tmp_path / "s"), MemoryStore()
+    deliver(replay(tmp_path / "s", store))
+    found = {(run, name, step): value for run, name, _, step, value in store.rows if "test" in name}
+    assert found == {
+        (store.made[key], "report/test/linear_probe/accuracy", 2): 0.75,
+        (store.made[""], "report/test_openings", 1): 1.0,
+    }
+    assert set(store.status.values()) == {"FINISHED"}
+
+
+def test_equal_runs_leave_the_lower_number_best(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path / "s")
+    writer.opened()
+    keys = [writer.asked(number) for number in range(2)]
+    for key in reversed(keys):
+        writer.scored(key, 1, {OBJECTIVE: 0.5})
+        writer.finished(key, "complete", 1, {OBJECTIVE: 0.5})
+    store = MemoryStore()
+    deliver(replay(tmp_path / "s", store))
+    assert store.tags[store.made[""], "raycon.best"] == keys[0]
+
+
+@pytest.mark.usefixtures("sealed")
+@pytest.mark.parametrize(("tracking", "delivered"), [(None, True), ("http://there", True), ("off", False)])
+def test_a_report_delivers_the_test_scores_after_the_tracker_has_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracking: str | None, delivered: bool
+) -> None:
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("raycon.tracking.sync", lambda *call, **named: calls.append((*call[:3], named)))
+    repetition = a_repetition(tmp_path)
+    Cursor("store", "log", 1, "digest", "1", "parent").save(repetition)
+    report("s", settings=Settings(tmp_path, tracking=tracking), test=True)
+    assert calls == ([(repetition, tracking, tmp_path, {"again": False})] if delivered else [])
+
+
+@pytest.mark.usefixtures("sealed")
+def test_a_repetition_that_was_never_tracked_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raycon.tracking.sync", lambda *call, **named: pytest.fail("was delivered"))
+    a_repetition(tmp_path)
+    report("s", settings=Settings(tmp_path), test=True)
+
+
+@pytest.mark.usefixtures("sealed")
+def test_a_tracker_that_is_away_costs_a_report_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*call: Any, **named: Any) -> None:
+        raise RayconError("tracker http://there: no answer")
+
+    monkeypatch.setattr("raycon.tracking.sync", away)
+    repetition = a_repetition(tmp_path)
+    assert report("s", settings=Settings(tmp_path, tracking="http://there"), test=True) == tmp_path / "page"
+    (record,) = [record for record in caplog.records if record.name == "raycon"]
+    assert f"no answer; the test scores are in the log, `raycon sync {repetition.name}`" in record.getMessage()
+
+
+def a_repetition(out: Path) -> Path:
+    """The folders of a sweep `s` and of a repetition of it, which is returned."""
+    write_sweep(out / "s", runs=1, epochs=1)
+    folder = out / "s-repeat-12345678"
+    write_sweep(folder, runs=1, epochs=1)
+    (folder / "sweep.json").write_text(json.dumps({"canonical": {"repeat_of": "s"}}))
+    return folder
+
+
+@pytest.fixture
+def sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither test scores are computed nor pages written."""
+    monkeypatch.setattr("raycon.sealed.open_test_set", lambda folder, on_run: 1)
+    monkeypatch.setattr("raycon.reporting.report.write_report", lambda folder, repeats: folder.parent / "page")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from raycon.errors import RayconError
-from raycon.tracking import MlflowStore, Tracker, sync
+from raycon.tracking import Figures, MlflowStore, Tracker, sync
 from raycon.tracking.records import Change, Point
 from raycon.tracking.replay import Replay
 from raycon.tracking.tail import CURSOR_NAME
@@ -66,7 +66,8 @@ def rows(out: Path, sweep: str) -> list[tuple[Any, ...]]:
 
 def test_a_sweep_in_a_database(out: Path) -> None:
     write_sweep(out / "thanos", runs=3, epochs=3)
-    tracker = Tracker(out / "thanos", None, out, lambda run: b"picture of " + run.key.encode(), require=True)
+    figures = Figures(lambda run: b"picture of " + run.key.encode(), lambda history: b"picture of all")
+    tracker = Tracker(out / "thanos", None, out, figures, require=True)
     tracker.start()
     assert tracker.close(60).events == 0
     *children, parent = runs(out, "thanos")
@@ -83,6 +84,8 @@ def test_a_sweep_in_a_database(out: Path) -> None:
     place = out / "mlartifacts" / first.info.run_id / "artifacts"
     assert (place / "figure.png").read_bytes() == b"picture of " + first.info.run_name.encode()
     assert "batch_size: 256" in (place / "config.yaml").read_text()
+    place = out / "mlartifacts" / parent.info.run_id / "artifacts"
+    assert (place / "figure.png").read_bytes() == b"picture of all"
     # Delivered again from its start, and by the command: nothing is there twice.
     before = rows(out, "thanos")
     (out / "thanos" / CURSOR_NAME).unlink()

@@ -99,7 +99,7 @@ def test_serving_prints_a_link_for_each_sweep_and_ends_well(
 ) -> None:
     (tmp_path / "mlflow.db").touch()
     for number, name in enumerate(("thanos", "digits")):
-        LogWriter(tmp_path / name)
+        LogWriter(tmp_path / name).opened()
         Cursor("store", "log", 1, "digest", str(number), "parent").save(tmp_path / name)
     monkeypatch.setattr(UiServer, "_wait_until_ready", lambda self: None)
     monkeypatch.setattr(tracking_server, "server_command", lambda *_: _fake_server("import time; time.sleep(60)"))

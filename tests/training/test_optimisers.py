@@ -23,9 +23,9 @@ def test_one_cycle_follows_torch() -> None:
     weights = torch.zeros(1, requires_grad=True)
     optimiser = torch.optim.SGD([weights], lr=1.0)
     reference = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.4, total_steps=100, pct_start=0.2)
-    theirs = []
+    theirs: list[float] = []
     for _ in range(100):
-        theirs.append(reference.get_last_lr()[0])
+        theirs.append(float(optimiser.param_groups[0]["lr"]))
         optimiser.step()
         reference.step()
     ours = [learning_rate_at(step, 100, training) for step in range(100)]

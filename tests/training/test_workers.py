@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 import raycon
 from raycon.config import Trial
@@ -52,7 +52,7 @@ def _finish(trial: Trial, world: World) -> tuple[State, dict[str, float]]:
 @pytest.mark.parametrize("name", ["digits_demo.yaml", "thanos.yaml", "epsilon_supinfonce_fairkl.yaml"])
 def test_parameters_after_five_steps_are_those_of_one_worker(name: str, tmp_path: Path) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
-    mp.spawn(_worker, args=(2, name, str(tmp_path)), nprocs=2)
+    spawn(_worker, args=(2, name, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     two = torch.load(tmp_path / "two.pt", weights_only=True)
     one, metrics = _finish(_trial(name), World())
     start = State(_trial(name)).step.state_dict()

@@ -1,0 +1,436 @@
+"""What people call: load, train, sweep, repeat, report. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from raycon.checkpoints import is_sound
+from raycon.config import Sweep, Trial
+from raycon.disk import RealDisk
+from raycon.driver import Driver, Sampler
+from raycon.errors import InvalidFile, RayconError, Refused, SomeRunsFailed, nearest
+from raycon.events import EventLog
+from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep, read_sweep_file
+from raycon.lock import FolderLock
+from raycon.repeats import Difference, Listed, ListSampler, check_fresh, check_score, paired_differences, score_of
+from raycon.runs import Progress, Scored
+from raycon.space import Space, load
+
+if TYPE_CHECKING:
+    import pandas
+
+logger = logging.getLogger("raycon")
+
+__all__ = [
+    "RepeatResult",
+    "Settings",
+    "SweepResult",
+    "Winner",
+    "find_sweep",
+    "load",
+    "repeat",
+    "report",
+    "sweep",
+    "train",
+]
+
+WINNER = "winner"
+"""What a repetition calls the configuration that the rivals are compared with."""
+
+
+class Observer(Protocol):
+    """Whoever watches a sweep, such as `raycon.progress.SweepProgress`."""
+
+    def on_event(self, event: Mapping[str, Any]) -> None:
+        """One thing that happened to one run."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and on what a sweep runs; none of it changes a result.
+
+    out: the driver's folder (RAYCON_OUT, else ./raycon_out). storage: where weights go, reachable by all nodes (the
+    sweep's folder in `out`). slots: runs at a time (as many as fit). resources: {'cpu', 'gpu'} of a worker. tracking:
+    an MLflow URI (MLFLOW_TRACKING_URI, else a SQLite file in `out`), or 'off'. require_tracking: fail without it.
+    """
+
+    out: Path | None = None
+    storage: str | None = None
+    slots: int | None = None
+    resources: Mapping[str, float] | None = None
+    tracking: str | None = None
+    require_tracking: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The output folder, absolute."""
+        return Path(self.out or os.environ.get("RAYCON_OUT") or "raycon_out").resolve()
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best run of a sweep, and where it comes from; `sweep` is the name of the sweep's folder."""
+
+    space: Space
+    run: RunRecord
+    settings: Settings
+    sweep: str
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The chosen values by dotted path."""
+        return self.run.values
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Its final metrics, on the seeds that chose it: too good by construction."""
+        return self.run.metrics
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """A sweep as its log tells it."""
+
+    space: Space
+    folder: Path
+    settings: Settings
+
+    @property
+    def history(self) -> SweepHistory:
+        """All runs, as records."""
+        return read_sweep(self.folder)
+
+    def best(self) -> Winner:
+        """The run with the best validation score of the file. Raises RayconError if no run is complete."""
+        run = self.history.best()
+        if run is None:
+            raise RayconError(f"no run of {self.folder.name} is complete")
+        return Winner(self.space, run, self.settings, self.folder.name)
+
+    def front(self) -> list[Winner]:
+        """The Pareto set of a sweep with several objectives: full-budget runs only."""
+        return [Winner(self.space, run, self.settings, self.folder.name) for run in self.history.pareto_front()]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row a run: state, seeds, values, final metrics."""
+        import pandas
+
+        from raycon.reporting.tables import run_rows
+
+        return pandas.DataFrame(run_rows(self.history))
+
+
+@dataclass(frozen=True)
+class RepeatResult:
+    """A repetition as its log tells it. `same` names the rivals that the winner turned out to be itself."""
+
+    folder: Path
+    score: str
+    same: tuple[str, ...] = ()
+
+    @property
+    def history(self) -> SweepHistory:
+        """All runs, as records; `values` hold the configuration's name and the seed."""
+        return read_sweep(self.folder)
+
+    def differences(self) -> list[Difference]:
+        """The first configuration less each other one, paired by seed."""
+        return paired_differences(self.history, self.score)
+
+
+def train(
+    trial: Trial | Space,
+    *,
+    folder: Path | None = None,
+    workers: int = 1,
+    resources: Mapping[str, float] | None = None,
+    on_event: Callable[[Progress | Scored], None] = lambda event: None,
+) -> dict[str, float]:
+    """Trains one trial and returns its final metrics. A space stands for its first configuration.
+
+    One worker trains in this process, several in a Ray Train run of the same loop. `folder`: where checkpoints go; an
+    earlier run of the same trial there is taken up. Raises Diverged with the step if a loss is not finite.
+    """
+    trial = trial if isinstance(trial, Trial) else first_trial(trial)
+    if workers > 1:
+        return _train_together(trial, folder, workers, resources, on_event)
+    from raycon.training import train_here
+
+    last: Scored | None = None
+    for event in train_here(trial, folder, _device(resources)):
+        on_event(event)
+        last = event if isinstance(event, Scored) else last
+    return dict(last.metrics) if last else {}
+
+
+def _train_together(
+    trial: Trial,
+    folder: Path | None,
+    workers: int,
+    resources: Mapping[str, float] | None,
+    on_event: Callable[[Progress | Scored], None],
+) -> dict[str, float]:
+    """A plain Ray Train run of the same loop."""
+    from raycon.cluster.direct import train_workers
+
+    def tell(report: Mapping[str, Any]) -> None:
+        if report["kind"] == "progress":
+            on_event(Progress(report["epoch"], report["step"], report["steps"], report["metrics"]))
+        elif report["kind"] == "scored":
+            on_event(Scored(report["epoch"], report["metrics"], report["done"]))
+
+    assignment = _assignment(trial, folder)
+    wanted = dict(resources) if resources else None
+    metrics: dict[str, float] = train_workers(
+        assignment, workers, folder=Path(assignment["folder"]), resources=wanted, on_report=tell
+    )
+    return metrics
+
+
+def first_trial(space: Space) -> Trial:
+    """The first configuration of `sweep.first`, else the middle of the space."""
+    return space.trial(space.complete(dict(space.first[0]) if space.first else {}))
+
+
+def _device(resources: Mapping[str, float] | None) -> str:
+    import torch
+
+    wanted = resources is None or resources.get("gpu", 0) > 0
+    return "cuda:0" if wanted and torch.cuda.is_available() else "cpu"
+
+
+def _assignment(trial: Trial, folder: Path | None) -> dict[str, Any]:
+    from raycon.checkpoints import newest_checkpoint
+    from raycon.space import trial_to_plain
+
+    place = (folder or Settings().folder / "train").resolve()
+    newest = newest_checkpoint(place)
+    plain = {"key": place.name, "number": 0, "attempt": 1, "try": 1, "trial": trial_to_plain(trial)}
+    return plain | {"folder": str(place), "resume": str(newest) if newest else None}
+
+
+def sweep(
+    space: Space,
+    *,
+    trials: int | None = None,
+    settings: Settings = Settings(),
+    observer: Observer | None = None,
+    fork: bool = False,
+) -> SweepResult:
+    """Searches a space with Ray and Optuna, all of it in MLflow; the same call continues where the last one ended.
+
+    trials: how many runs in all, by default the file's; more than before extends a finished sweep. Raises Refused if
+    the folder holds another search of that name (with `fork`, this one gets a folder of its own beside it), InvalidFile
+    and MissingData before anything is started, SomeRunsFailed at the end if a run failed.
+    """
+    wanted = replace(space.sweep, trials=trials or space.sweep.trials)
+    if not (wanted.maximize or wanted.minimize):
+        raise InvalidFile(
+            "needs maximize or minimize: the validation score to search for",
+            file=str(space.source) if space.source else None,
+            field="sweep",
+        )
+    space.located(lambda: check_data(first_trial(space)))
+    from raycon.cluster.sampling import OptunaSampler
+
+    folder = _own_folder(space, settings) if fork else settings.folder / space.name
+    _run(folder.name, space.identity(), space, OptunaSampler(space, wanted), wanted, settings, observer)
+    return SweepResult(space, folder, settings)
+
+
+def _own_folder(space: Space, settings: Settings) -> Path:
+    """The folder of this very search: that of its name, or, where another search has that one, its fork."""
+    plain = settings.folder / space.name
+    stored = read_sweep_file(plain, RealDisk())
+    if stored is None or stored.get("identity") == space.identity():
+        return plain
+    return settings.folder / f"{space.name[:50]}-{space.identity()[:8]}"
+
+
+def found_sweep(space: Space, settings: Settings = Settings()) -> SweepResult:
+    """The sweep of a space that has been run already. Raises InvalidFile if there is none, Refused if the folder of its
+    name holds another search and no fork is there."""
+    folder = _own_folder(space, settings)
+    if not (folder / LOG_NAME).is_file():
+        find_sweep(space.name, settings)
+        raise Refused(f"{settings.folder / space.name} holds another search; the file has changed since it was run")
+    return SweepResult(space, folder, settings)
+
+
+def repeat(
+    winner: Winner,
+    *,
+    seeds: Sequence[int] | None = None,
+    against: Mapping[str, Mapping[str, Any]] | None = None,
+    score: str | None = None,
+    observer: Observer | None = None,
+) -> RepeatResult:
+    """Runs the winner and its rivals on fresh seeds, each of which seeds split, weights and order alike for all.
+
+    seeds, against, score: by default those of the file's `repeat`. A rival is given as in `sweep.first`. Raises Refused
+    if a seed took part in choosing the winner.
+    """
+    space, settings = winner.space, winner.settings
+    chosen = tuple(space.repeat.seeds if seeds is None else seeds)
+    rivals = space.repeat.against if against is None else against
+    if WINNER in rivals:
+        raise InvalidFile("is the name of what the rivals are compared with", field=f"repeat.against.{WINNER}")
+    configurations = {WINNER: space.trial(winner.values)}
+    others = {name: space.trial(space.complete(dict(values))) for name, values in rivals.items()}
+    configurations |= {name: trial for name, trial in others.items() if trial != configurations[WINNER]}
+    same = tuple(name for name in others if name not in configurations)
+    check_fresh(chosen, list(configurations.values()))
+    wanted_score = score or score_of(space.repeat, space.sweep)
+    check_score(wanted_score, list(configurations.values()))
+    listed = Listed(winner.sweep, configurations, chosen, wanted_score)
+    space.located(lambda: check_data(configurations[WINNER]))
+    _run(listed.name, listed.identity(), listed, ListSampler(listed), listed.sweep(space.sweep), settings, observer)
+    return RepeatResult(settings.folder / listed.name, wanted_score, same)
+
+
+def check_data(trial: Trial) -> None:
+    """Reads the data once, so that what is missing or too small is said before a cluster is started."""
+    from raycon.datasets import load_tables
+
+    tables = load_tables(trial.data, split_seed=trial.seeds.split)
+    if trial.training.batch_size > len(tables["train"]):
+        reason = f"{trial.training.batch_size} is more than the {len(tables['train'])} training images"
+        raise InvalidFile(reason, field="training.batch_size")
+
+
+def _run(
+    name: str, identity: str, space: Any, sampler: Sampler, wanted: Sweep, settings: Settings, observer: Observer | None
+) -> None:
+    """The common way of a sweep and a repetition: lock, log, driver, cluster, tracker."""
+    from raycon.cluster.search import run_sweep
+
+    folder = settings.folder / name
+    storage = Path(settings.storage).resolve() / name if settings.storage else folder
+    with FolderLock(folder):
+        log = EventLog(RealDisk(), folder / LOG_NAME, storage / LOG_NAME)
+        driver = Driver(wanted, name, identity, space, sampler, log, str(storage), usable=lambda p: is_sound(Path(p)))
+        driver.open()
+        if observer is not None:
+            observer.on_event(_opened(driver))
+        try:
+            with _tracker(folder, settings):
+                resources = dict(settings.resources) if settings.resources else None
+                try:
+                    run_sweep(
+                        driver, wanted, slots=settings.slots, resources=resources, observer=observer, folder=folder
+                    )
+                finally:
+                    # Before the tracker ends, so that it delivers this too.
+                    driver.close()
+        finally:
+            driver.close()
+            _warn_of_mirror(log)
+    failed = driver.history.counts().get("failed", 0)
+    if failed:
+        raise SomeRunsFailed(f"{failed} of {len(driver.history.runs)} runs failed; `raycon runs show {name}` says why")
+
+
+def _warn_of_mirror(log: EventLog) -> None:
+    if log.mirror_error is not None:
+        logger.warning("the copy of the log on the storage is behind: %s", log.mirror_error)
+
+
+def _opened(driver: Driver) -> dict[str, Any]:
+    """What an observer needs to know of earlier sessions."""
+    ended = [run for run in driver.history.runs if run.finished]
+    told = [{"number": run.number, "state": run.state, "metrics": run.metrics} for run in ended]
+    return {"kind": "opened", "total": driver.sweep.trials, "ended": told}
+
+
+def _tracker(folder: Path, settings: Settings) -> AbstractContextManager[None]:
+    if settings.tracking == "off":
+        return nullcontext()
+    return _follow(folder, settings)
+
+
+@contextmanager
+def _follow(folder: Path, settings: Settings) -> Iterator[None]:
+    from raycon.reporting.figures import run_figure, sweep_figure
+    from raycon.tracking import Figures, Tracker
+
+    figures = Figures(run_figure, sweep_figure)
+    tracker = Tracker(folder, settings.tracking, settings.folder, figures, settings.require_tracking)
+    tracker.start()
+    try:
+        yield
+    finally:
+        tracker.close()
+
+
+def find_sweep(name: str, settings: Settings = Settings()) -> Path:
+    """The folder of a sweep by its name, or by the path of its folder or file. Raises InvalidFile with a near name."""
+    for candidate in (settings.folder / name, Path(name)):
+        if (candidate / LOG_NAME).is_file():
+            return candidate.resolve()
+    if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
+        return find_sweep(load(name).name, settings)
+    known = sorted(path.parent.name for path in settings.folder.glob(f"*/{LOG_NAME}"))
+    raise InvalidFile(
+        f"no sweep {name!r} in {settings.folder}{nearest(name, known)}; there: {', '.join(known) or 'none'}"
+    )
+
+
+def repeats_of(name: str, settings: Settings = Settings()) -> list[Path]:
+    """The folders of the repetitions of a sweep, by name."""
+    found = []
+    for path in sorted(settings.folder.glob(f"*-repeat-*/{LOG_NAME}")):
+        if read_sweep(path.parent).canonical.get("repeat_of") == name:
+            found.append(path.parent)
+    return found
+
+
+def report(
+    name: str,
+    *,
+    settings: Settings = Settings(),
+    test: bool = False,
+    on_run: Callable[[RunRecord], None] = lambda run: None,
+) -> Path:
+    """Writes the report of a sweep and its repetitions, and returns the page's path.
+
+    test: opens the test set for the finished repetitions first, which is counted in their logs and delivered to MLflow
+    where a repetition is there already. Raises Refused if there is no repetition to test.
+    """
+    from raycon.reporting.report import write_report
+
+    folder = find_sweep(name, settings)
+    repeats = repeats_of(read_sweep(folder).name, replace(settings, out=folder.parent))
+    if test:
+        from raycon.sealed import open_test_set
+
+        if not repeats:
+            raise Refused(f"{folder.name} has no repetition; `raycon repeat` makes one, on seeds that chose nothing")
+        for repetition in repeats:
+            open_test_set(repetition, on_run)
+        _deliver(repeats, settings)
+    return write_report(folder, repeats)
+
+
+def _deliver(folders: Sequence[Path], settings: Settings) -> None:
+    """Sends what was logged after the trackers of these folders had closed. A failure is one warning.
+
+    A folder of which nothing was ever delivered ran without a tracker, and stays without one unless one is named.
+    """
+    from raycon.reporting.figures import run_figure, sweep_figure
+    from raycon.tracking import Figures, sync
+    from raycon.tracking.server import experiment_of
+
+    followed = [] if settings.tracking == "off" else [f for f in folders if settings.tracking or experiment_of(f)]
+    for number, folder in enumerate(followed):
+        try:
+            sync(folder, settings.tracking, folder.parent, Figures(run_figure, sweep_figure), again=False)
+        except RayconError as error:
+            hint = " && ".join(f"raycon sync {left.name}" for left in followed[number:])
+            logger.warning("%s; the test scores are in the log, `%s` delivers them", error, hint)
+            return

@@ -1,0 +1,75 @@
+"""The test set of a repetition: opened by `report` alone, counted in the log, after everything has been chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from raycon.checkpoints import newest_checkpoint
+from raycon.disk import RealDisk
+from raycon.errors import Refused
+from raycon.events import EventLog, plain_metrics
+from raycon.history import LOG_NAME, RunRecord, SweepHistory
+from raycon.lock import FolderLock
+
+
+def open_test_set(folder: Path, on_run: Callable[[RunRecord], None] = lambda run: None) -> int:
+    """Computes the test scores of all complete runs of a repetition from their final weights, and logs them.
+
+    Runs that have test scores already keep them; if there are none left to score, nothing is opened or counted. Nor is
+    anything opened before it is certain that the final weights of all runs are there. Returns the number of openings so
+    far. Raises Refused for a sweep (its seeds chose the winner), for a repetition that is not finished, for weights
+    that are missing or damaged, and where another process holds the folder.
+    """
+    with FolderLock(folder):
+        log = EventLog(RealDisk(), folder / LOG_NAME)
+        history = SweepHistory.of(log.open())
+        if any("configuration" not in run.values for run in history.runs):
+            raise Refused("the runs of a search chose the winner; the test set is opened for repetitions alone")
+        if not history.finished:
+            raise Refused(f"{folder.name} is not finished; the test set stays closed until it is")
+        waiting = [run for run in history.runs if run.state == "complete" and not run.test]
+        weights = {run.key: final_checkpoint(run, folder) for run in waiting}
+        if waiting:
+            log.append("test_opened", runs=[run.key for run in waiting])
+            log.sync()
+        for run in waiting:
+            metrics = score_test(run, weights[run.key])
+            log.append("test_scored", key=run.key, metrics=plain_metrics(metrics))
+            log.sync()
+            on_run(run)
+        return SweepHistory.of(log.read()).openings
+
+
+def final_checkpoint(run: RunRecord, folder: Path) -> Path:
+    """The sound checkpoint of the last epoch of a run: where the worker put it, or in `folder` if that was moved.
+
+    Raises Refused where there is none.
+    """
+    places = [folder / "runs" / run.key]
+    if run.checkpoint:
+        places.insert(0, Path(run.checkpoint).parents[1])
+    found = [checkpoint for place in places if (checkpoint := newest_checkpoint(place)) is not None]
+    if not found:
+        raise Refused(f"run {run.key} has no sound checkpoint left in {places[0]}, so it cannot be tested")
+    last = f"epoch-{run.total_epochs:04d}"
+    final = [checkpoint for checkpoint in found if checkpoint.name == last]
+    if not final:
+        raise Refused(
+            f"the newest sound checkpoint of run {run.key} is {found[0].name}, not {last} with its last weights"
+        )
+    return final[0]
+
+
+def score_test(run: RunRecord, checkpoint: Path) -> dict[str, float]:
+    """The test scores of one run from the checkpoint of its last epoch."""
+    from raycon.datasets import load_tables
+    from raycon.evaluation import score_encoder
+    from raycon.space import trial_from
+    from raycon.state import State
+
+    trial = trial_from(run.trial)
+    state = State(trial)
+    state.load(checkpoint)
+    tables = load_tables(trial.data, split_seed=trial.seeds.split, splits=("train", "test"))
+    return score_encoder(state.step, trial, tables, "test")
