@@ -171,18 +171,12 @@ def _progress(axis: Axes, runs: Sequence[RunRecord], objective: str, *, higher: 
 def _scatter(
     axis: Axes, runs: Sequence[RunRecord], knob: str, objective: str, label: str, *, logarithmic: bool
 ) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     having = [run for run in runs if knob in run.values]
     values = [run.values[knob] for run in having]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         places = {run.number: run.values[knob] for run in having}
         if logarithmic and min(values) > 0:
             _make_logarithmic(axis)
-            # By default a span of about one decade is labelled 2x10^-1, 3x10^-1 and so on, over each other.
-            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
-            axis.xaxis.set_minor_formatter(NullFormatter())
     else:
         options = sorted({shown(value) for value in values})
         # Side by side by their numbers, so that equal scores of one option do not hide each other.
@@ -197,7 +191,7 @@ def _scatter(
 
 
 def _make_logarithmic(axis: Axes) -> None:
-    """With ticks at 1, 2 and 5: within one decade powers of ten would leave a single number."""
+    """With ticks at 1, 2 and 5: by default a span of about one decade has a single number, or many over each other."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axis.set_xscale("log")
