@@ -112,6 +112,7 @@ def test_losses_import_torch_alone() -> None:
             "__future__",
             "typing",
             "collections",
+            "math",
         }
         assert not others, f"{path.name}: {others}"
 
