@@ -60,3 +60,9 @@ def test_it_is_written_as_json(tmp_path: Path) -> None:
     path = write_json_schema(tmp_path / "new" / "schema.json")
     written: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     assert written == json_schema()
+
+
+def test_the_shipped_schema_is_the_current_one() -> None:
+    """`raycon schema > search_spaces/schema.json` brings it up to date."""
+    shipped = json.loads((FILES[0].parent / "schema.json").read_text(encoding="utf-8"))
+    assert shipped == json_schema()
