@@ -21,8 +21,8 @@ from raycon.space.holes import Hole
 from raycon.statistics import sign_flip_floor
 
 SEARCH_PAYS_FROM = 1.0
-"""Spread of configurations over spread of seeds from which one run says more about its configuration than about its seed:
-at 1 the scores of two seeds of a configuration correlate by one half."""
+"""Spread of configurations over spread of seeds from which a run says more about its configuration than about its
+seed: at 1 the scores of two seeds of a configuration correlate by one half."""
 
 
 @dataclass(frozen=True)

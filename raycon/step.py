@@ -22,6 +22,13 @@ from raycon.objective import Part, Plan, resolve
 from raycon.transforms import TRANSFORMS
 
 
+def _projection(trial: Trial, plan: Plan) -> tuple[int, ...]:
+    """The widths of the head. Where no term looks at features it would stay as it was drawn, and workers would wait for
+    its gradient: then there is none, and features are the normalised embeddings."""
+    asked = {name for part in (*plan.providers, *plan.terms) for name in part.inputs.values()}
+    return trial.encoder.projection if any(name.endswith("features") for name in asked) else ()
+
+
 class Step(nn.Module):
     """views and labels in, the weighted sum of all terms out."""
 
@@ -32,7 +39,7 @@ class Step(nn.Module):
         self.full = torch.float64 if self.precision == "float64" else torch.float32
         self.layout = torch.channels_last if trial.training.channels_last else torch.contiguous_format
         self.encoder = build_encoder(trial.encoder, channels=described.channels, size=described.size)
-        self.head, projection = build_projection(self.encoder.width, trial.encoder.projection)
+        self.head, projection = build_projection(self.encoder.width, _projection(trial, self.plan))
         classes = described.attributes[trial.data.labels]
         shapes = Shapes(described.channels, described.size, self.encoder.width, projection, classes)
         networks = {

@@ -11,7 +11,10 @@ from raycon.config import Encoder
 from raycon.errors import InvalidFile, nearest
 from raycon.networks.batch_norm import GlobalBatchNorm
 
-RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2")
+RESNETS = (
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"),
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
+)
 ENCODERS = ("convnet", *RESNETS, "vit_small")
 SMALL_IMAGE = 64
 """Up to this size a ResNet gets a 3x3 stem of stride 1 and no pooling, and a ViT patches of 4 pixels."""
