@@ -139,6 +139,8 @@ def _lines(axis: Axes, run: RunRecord, names: Sequence[str], prefix: str, label:
         axis.plot(list(course), list(course.values()), "o-", markersize=3, linewidth=1.2, label=told)
     axis.set_xlabel("epoch", fontsize=8)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    # The whole budget, also where scores are taken at its end alone or the run was stopped early.
+    axis.set_xlim(0.5, run.total_epochs + 0.5)
     axis.set_ylabel(label, fontsize=8)
     if names:
         _legend_below(axis, 3)
