@@ -20,7 +20,8 @@ from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep, read_s
 from raycon.lock import FolderLock
 from raycon.repeats import Difference, Listed, ListSampler, check_fresh, check_score, paired_differences, score_of
 from raycon.runs import Progress, Scored
-from raycon.space import Space, load
+from raycon.space import Space, load, trial_to_plain
+from raycon.train_folder import claimed, default_folder
 
 if TYPE_CHECKING:
     import pandas
@@ -155,15 +156,32 @@ def train(
     """Trains one trial and returns its final metrics. A space stands for its first configuration.
 
     One worker trains in this process, several in a Ray Train run of the same loop. `folder`: where checkpoints go; an
-    earlier run of the same trial there is taken up. Raises Diverged with the step if a loss is not finite.
+    earlier run of the same trial there is taken up. Without one, one worker keeps nothing and several take a folder
+    below the output folder. Raises Diverged with the step if a loss is not finite, Refused if the folder holds another
+    configuration or another process is at work there.
     """
     trial = trial if isinstance(trial, Trial) else first_trial(trial)
-    if workers > 1:
-        return _train_together(trial, folder, workers, resources, on_event)
+    if folder is None and workers > 1:
+        folder = default_folder(Settings().folder, trial)
+    if folder is None:
+        return _train_here(trial, None, None, resources, on_event)
+    with claimed(folder, trial) as resume:
+        if workers == 1:
+            return _train_here(trial, folder, resume, resources, on_event)
+        return _train_together(trial, folder, resume, workers, resources, on_event)
+
+
+def _train_here(
+    trial: Trial,
+    folder: Path | None,
+    resume: Path | None,
+    resources: Mapping[str, float] | None,
+    on_event: Callable[[Progress | Scored], None],
+) -> dict[str, float]:
     from raycon.training import train_here
 
     last: Scored | None = None
-    for event in train_here(trial, folder, _device(resources)):
+    for event in train_here(trial, folder, resume, _device(resources)):
         on_event(event)
         last = event if isinstance(event, Scored) else last
     return dict(last.metrics) if last else {}
@@ -171,7 +189,8 @@ def train(
 
 def _train_together(
     trial: Trial,
-    folder: Path | None,
+    folder: Path,
+    resume: Path | None,
     workers: int,
     resources: Mapping[str, float] | None,
     on_event: Callable[[Progress | Scored], None],
@@ -185,7 +204,8 @@ def _train_together(
         elif report["kind"] == "scored":
             on_event(Scored(report["epoch"], report["metrics"], report["done"]))
 
-    assignment = _assignment(trial, folder)
+    plain = {"key": folder.name, "number": 0, "attempt": 1, "try": 1, "trial": trial_to_plain(trial)}
+    assignment = plain | {"folder": str(folder.resolve()), "resume": str(resume) if resume else None}
     wanted = dict(resources) if resources else None
     metrics: dict[str, float] = train_workers(
         assignment, workers, folder=Path(assignment["folder"]), resources=wanted, on_report=tell
@@ -199,20 +219,13 @@ def first_trial(space: Space) -> Trial:
 
 
 def _device(resources: Mapping[str, float] | None) -> str:
+    """The GPU if there is one and it is not declined. Raises InvalidFile where one is asked for and none is there."""
     import torch
 
-    wanted = resources is None or resources.get("gpu", 0) > 0
-    return "cuda:0" if wanted and torch.cuda.is_available() else "cpu"
-
-
-def _assignment(trial: Trial, folder: Path | None) -> dict[str, Any]:
-    from raycon.checkpoints import newest_checkpoint
-    from raycon.space import trial_to_plain
-
-    place = (folder or Settings().folder / "train").resolve()
-    newest = newest_checkpoint(place)
-    plain = {"key": place.name, "number": 0, "attempt": 1, "try": 1, "trial": trial_to_plain(trial)}
-    return plain | {"folder": str(place), "resume": str(newest) if newest else None}
+    asked = None if resources is None else resources.get("gpu", 0)
+    if asked and not torch.cuda.is_available():
+        raise InvalidFile(f"0 GPU here, asked {asked:g}", field="resources")
+    return "cpu" if asked == 0 or not torch.cuda.is_available() else "cuda:0"
 
 
 def sweep(
@@ -236,6 +249,9 @@ def sweep(
             file=str(space.source) if space.source else None,
             field="sweep",
         )
+    if wanted.trials < len(wanted.first):
+        reason = f"{wanted.trials} is less than the {len(wanted.first)} configurations of sweep.first, which all run"
+        raise InvalidFile(reason, field="--trials")
     space.located(lambda: check_data(first_trial(space)))
     from raycon.cluster.sampling import OptunaSampler
 

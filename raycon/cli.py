@@ -111,7 +111,10 @@ def train(
     file: File,
     overrides: Set = None,
     workers: Annotated[int, typer.Option(min=1, help="Several train one model together, with Ray Train.")] = 1,
-    folder: Annotated[Path | None, typer.Option(help="Where checkpoints go; an earlier run there goes on.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where checkpoints go, and an earlier run goes on.  [default: below --out]")
+    ] = None,
+    out: Out = None,
     gpus: Gpus = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -120,6 +123,7 @@ def train(
     from raycon.api import first_trial
     from raycon.api import train as run_train
     from raycon.runs import Progress, Scored
+    from raycon.train_folder import default_folder
 
     def tell(event: Progress | Scored) -> None:
         if not quiet:
@@ -130,10 +134,11 @@ def train(
     resources = None if gpus is None else {"gpu": gpus}
     space = _load(file, overrides)
     trial = first_trial(space)
+    place = folder or default_folder(_settings(out).folder, trial)
+    if not quiet:
+        print(f"checkpoints: {place}", file=sys.stderr)
     # What the data say about a field of the file is told with its file and line, as what the file itself says is.
-    metrics = space.located(
-        lambda: run_train(trial, folder=folder, workers=workers, resources=resources, on_event=tell)
-    )
+    metrics = space.located(lambda: run_train(trial, folder=place, workers=workers, resources=resources, on_event=tell))
     _result(metrics, as_json)
 
 
@@ -220,11 +225,20 @@ def runs_ls(out: Out = None, as_json: Json = False) -> None:
     from raycon.history import LOG_NAME, read_sweep
 
     folder = Settings(out=out).folder
+    unreadable = 0
     for path in sorted(folder.glob(f"*/{LOG_NAME}")):
-        history = read_sweep(path.parent)
+        try:
+            history = read_sweep(path.parent)
+        except RayconError as error:
+            unreadable += 1
+            row = {"name": path.parent.name, "error": str(error)}
+            _print(json.dumps(row) if as_json else f"{row['name']:<40} unreadable: {error}")
+            continue
         counts = ", ".join(f"{count} {state}" for state, count in sorted(history.counts().items()))
         row = {"name": history.name or path.parent.name, "wanted": history.trials, "runs": history.counts()}
         _print(json.dumps(row) if as_json else f"{row['name']:<40} {len(history.runs)}/{history.trials} runs: {counts}")
+    if unreadable:
+        raise typer.Exit(1)
 
 
 @runs_app.command("show")

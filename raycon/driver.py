@@ -147,13 +147,13 @@ class Driver:
         """Read the log, check that it belongs to this search, record a new attempt and rebuild the sampler.
 
         A sweep that is already finished stays as it is: only a mirror that lags behind is written. Raises Refused where
-        the folder holds another search, with the differences; DamagedLog where the log cannot be trusted.
+        the folder holds runs of another search, with the differences; DamagedLog where the log cannot be trusted.
         """
         self.history = SweepHistory.of(self.log.open())
         self._check_identity()
         self._is_open = True
         self.attempt = 1 + max((attempt.number for attempt in self.history.attempts), default=0)
-        if self._all_finished():
+        if self.finished:
             self.log.sync(mirror=True)
             return
         self._write_sweep_file()
@@ -170,6 +170,12 @@ class Driver:
             self._append("closed")
             self.log.sync(mirror=True)
         self._is_open = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether every run that this attempt wants has ended: nothing is left to be handed out."""
+        runs = self.history.runs
+        return len(runs) >= max(1, self.sweep.trials) and all(run.finished for run in runs)
 
     def processes(self) -> list[Process]:
         """The processes that earlier attempts recorded, drivers included. One that still has this pid *and* creation
@@ -190,7 +196,7 @@ class Driver:
                 return self._hand_out(run)
         number = len(self.history.runs)
         if number >= self.sweep.trials:
-            return Finished(self.history.counts()) if self._all_finished() else Wait()
+            return Finished(self.history.counts()) if self.finished else Wait()
         if any(not run.finished for run in self.history.runs[: max(0, number - self.sweep.lag)]):
             return Wait()
         return self._hand_out(self._ask(number))
@@ -392,10 +398,6 @@ class Driver:
     def _is_stale(self, run: RunRecord, attempt_try: int | None) -> bool:
         return attempt_try is not None and attempt_try <= len(run.losses)
 
-    def _all_finished(self) -> bool:
-        runs = self.history.runs
-        return len(runs) >= max(1, self.sweep.trials) and all(run.finished for run in runs)
-
     def _append(self, kind: str, **payload: Any) -> None:
         self.history.add(self.log.append(kind, **payload))
         self._wrote = True
@@ -421,8 +423,8 @@ class Driver:
         self.log.sync()
 
     def _check_identity(self) -> None:
-        """A folder without an event is free, whatever a crash has left in it."""
-        if not self.history.attempts or self.history.identity == self.identity:
+        """A folder without a run is free, whatever a crash or an attempt that was refused has left in it."""
+        if not self.history.runs or self.history.identity == self.identity:
             return
         stored = read_sweep_file(self.log.path.parent, self.log.disk) or {}
         lines = differences(stored.get("canonical", {}), self.space.canonical())

@@ -30,12 +30,6 @@ class SomeRunsFailed(RayconError):
     exit_code = 3
 
 
-class LimitReached(RayconError):
-    """A budget or a limit ended the work early; what was done is kept."""
-
-    exit_code = 4
-
-
 class Refused(RayconError):
     """A request that would mix or overwrite results: another identity, a sealed test set, a locked folder."""
 
@@ -44,6 +38,8 @@ class Refused(RayconError):
 
 class Diverged(RayconError):
     """A loss or a gradient became NaN or infinite. The run ends here, with the step in its message."""
+
+    exit_code = 3
 
     def __init__(self, what: str, *, epoch: int, step: int):
         self.what, self.epoch, self.step = what, epoch, step

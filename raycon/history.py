@@ -11,7 +11,7 @@ from typing import Any
 
 from raycon.disk import Disk, RealDisk
 from raycon.errors import InvalidFile, RayconError
-from raycon.events import Event, parse, read_metrics
+from raycon.events import DamagedLog, Event, parse, read_metrics
 from raycon.metric_names import metric
 
 LOG_NAME = "events.jsonl"
@@ -261,13 +261,20 @@ class SweepHistory:
 def read_sweep(folder: Path, disk: Disk | None = None) -> SweepHistory:
     """The history in a sweep's folder, which is not changed: a driver may be writing there at the same time.
 
-    Raises RayconError where the folder holds no log, and DamagedLog where the log cannot be trusted.
+    Raises RayconError where the folder holds no log or an empty one, and DamagedLog where the log cannot be trusted or
+    holds bytes but no event.
     """
     disk = disk or RealDisk()
     path = folder / LOG_NAME
     if not disk.exists(path):
         raise RayconError(f"{folder} holds no sweep ({LOG_NAME} is missing)")
-    history = SweepHistory.of(parse(disk.read(path), str(path))[0])
+    data = disk.read(path)
+    events = parse(data, str(path))[0]
+    if not events:
+        if data:
+            raise DamagedLog(f"{path} is damaged: not even its first event can be read")
+        raise RayconError(f"{path} holds no events yet")
+    history = SweepHistory.of(events)
     history.folder = folder
     history.canonical = (read_sweep_file(folder, disk) or {}).get("canonical", {})
     return history

@@ -119,15 +119,6 @@ def searchable(name: str) -> Metric:
     return found
 
 
-def is_searchable(name: str) -> bool:
-    """Whether a search may look at `name`; False for names that do not exist."""
-    try:
-        searchable(name)
-    except InvalidFile:
-        return False
-    return True
-
-
 def known_names() -> list[str]:
     """Every full name without a number or a key in it, sorted."""
     return sorted(

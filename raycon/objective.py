@@ -44,8 +44,9 @@ class Part:
 
     @property
     def pairwise(self) -> bool:
-        """Whether it compares images with one another, so that its inputs are gathered over workers."""
-        return any(VOCABULARY[name].kind == "pairwise" for name in self.inputs.values())
+        """Whether it compares images with one another, so that its inputs are gathered over workers. What the function
+        asks for decides, whatever tensor it is given instead."""
+        return any(VOCABULARY[name].kind == "pairwise" for name in (*self.inputs, *self.inputs.values()))
 
 
 @dataclass(frozen=True)
@@ -82,20 +83,6 @@ def find_function(section: Section, name: str) -> Callable[..., Any]:
     return known[name]
 
 
-def knob_names(section: Section, function_name: str) -> list[str]:
-    """The knobs of a catalogue entry."""
-    return list(read_signature(find_function(section, function_name)).knobs)
-
-
-def knob_type(section: Section, function_name: str, knob: str) -> Any:
-    """The annotated type of a knob; `weight` is a real number from 0 on."""
-    if knob == "weight" and section == "objective":
-        from raycon.knobs import Weight
-
-        return Weight
-    return read_signature(find_function(section, function_name)).knobs[knob]
-
-
 def complete_term(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of `objective` without holes, checked and with every default filled in."""
     function_name = entry.get("term", name)
@@ -121,6 +108,9 @@ def _check_inputs(function: Callable[..., Any], inputs: Any) -> dict[str, str]:
             raise InvalidFile(f"takes no {parameter!r}; it takes: {', '.join(names)}", field="inputs")
         if tensor not in VOCABULARY:
             raise InvalidFile(f"no tensor is called {tensor!r}{nearest(str(tensor), set(VOCABULARY))}", field="inputs")
+        if not _fits(tensor, parameter):
+            wanted, given = (f"[{', '.join(VOCABULARY[name].shape)}]" for name in (parameter, tensor))
+            raise InvalidFile(f"{tensor} is {given} and cannot stand for {parameter} {wanted}", field="inputs")
     return dict(inputs)
 
 
@@ -137,6 +127,13 @@ def complete_transform(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 def complete_score(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of `scores` without holes, checked and filled."""
     return check_knobs(find_function("scores", name), entry)
+
+
+def _fits(tensor: str, parameter: str) -> bool:
+    """Whether a tensor can take another's place: both labels or both not, of the same shape; E and D are widths."""
+    there, wanted = VOCABULARY[tensor], VOCABULARY[parameter]
+    shapes = [tuple("D" if letter == "E" else letter for letter in entry.shape) for entry in (there, wanted)]
+    return shapes[0] == shapes[1] and (there.kind == "label") == (wanted.kind == "label")
 
 
 def _without_reserved(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,6 +236,8 @@ def check_trial(trial: Trial) -> Plan:
     plan = resolve(trial, described)
     for term in plan.terms:
         _try_term(term, trial)
+    if not _reaches_encoder(plan):
+        raise InvalidFile("no term reaches the encoder, which would stay as it was drawn", field="objective")
     validate_scores(trial, described)
     size = trial.data.train_size
     if size is not None and trial.training.batch_size > size:
@@ -248,14 +247,26 @@ def check_trial(trial: Trial) -> Plan:
     return plan
 
 
+def _reaches_encoder(plan: Plan) -> bool:
+    """Whether the gradient of at least one term, whatever its weight, comes to the encoder."""
+    carriers: set[str] = set()
+    for part in plan.providers:
+        through = part.kind == "encoder" or any(name in carriers for name in part.inputs.values())
+        if through and not (part.kind == "network" and NETWORKS[part.function].stops_gradient(part.knobs)):
+            carriers |= set(part.provides)
+    return any(name in carriers for term in plan.terms for name in term.inputs.values())
+
+
 def _try_term(term: Part, trial: Trial) -> None:
     """Calls a term once on four tiny images, so that what it cannot do (one view, say) is known before training."""
     tensors = tiny_tensors(views=trial.training.views)
     inputs = [tensors[name] for name in term.inputs.values()]
     try:
         TERMS[term.function](*inputs, **term.knobs)
-    except ValueError as error:
-        raise InvalidFile(f"{term.function} cannot run here: {error}", field=f"objective.{term.key}") from None
+    except (ValueError, RuntimeError, IndexError) as error:
+        place = f"with training.views = {trial.training.views}"
+        reason = f"{term.function} cannot run here, {place}: {error}"
+        raise InvalidFile(reason, field=f"objective.{term.key}") from None
 
 
 def tiny_tensors(*, views: int = 2, images: int = 4) -> dict[str, Tensor]:

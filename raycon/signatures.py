@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from raycon.errors import InvalidFile, nearest
+from raycon.wording import reason_of
 
 
 @dataclass(frozen=True)
@@ -81,5 +82,6 @@ def _reason(error: Any, values: Mapping[str, Any]) -> str:
     """One of pydantic's errors in plain words."""
     if error["type"] == "missing":
         return "a value is needed"
-    words = str(error["msg"]).removeprefix("Input should be ")
-    return f"should be {words}, not {error['input']!r}"
+    # A number that was made real for pydantic is shown as the file writes it.
+    whole = len(error["loc"]) == 1 and error["loc"][0] in values
+    return reason_of(error, values[error["loc"][0]] if whole else error["input"])

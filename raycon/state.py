@@ -69,7 +69,8 @@ class State:
         try:
             self.step.load_state_dict(model)
         except RuntimeError as error:
-            raise DamagedCheckpoint(f"{folder}: the checkpoint is of another configuration: {error}") from None
+            first = str(error).splitlines()[0]
+            raise DamagedCheckpoint(f"{folder}: the checkpoint is of another configuration: {first}") from None
         self._load_optimiser(tensors, facts["optimiser"])
         self.sums = tensors["loop.sums"].to(self.device)
         self.bad_step = tensors["loop.bad_step"].to(self.device)

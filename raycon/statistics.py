@@ -89,39 +89,6 @@ def sign_flip_floor(n: int) -> float:
     return 2.0 ** (1 - n)
 
 
-def required_seeds(comparisons: int, alpha: float = 0.05) -> int:
-    """The number of paired seeds from which the exact sign-flip test can reject the first of `comparisons` hypotheses
-    under Holm's rule: the least n with 2^(1 - n) <= alpha / comparisons.
-
-    A floor, not a power calculation. Raises ValueError for comparisons < 1 or alpha outside (0, 1).
-    """
-    _check_confidence(alpha)
-    if comparisons < 1:
-        raise ValueError(f"comparisons must be at least 1, got {comparisons}")
-    n = 2
-    while sign_flip_floor(n) > alpha / comparisons:
-        n += 1
-    return n
-
-
-def holm(p_values: Numbers) -> NDArray[np.float64]:
-    """Holm's adjusted p values, in the order given: reject where they are at most alpha, and the chance of one false
-    rejection or more is at most alpha, whatever the dependence of the tests.
-
-    Source: Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6 (1979): the k-th
-    smallest of m values is multiplied by m - k + 1, made monotone and cut at 1. No values give an empty array.
-    Raises ValueError for values outside [0, 1].
-    """
-    p = np.asarray(p_values, dtype=np.float64).reshape(-1)
-    if not np.all((p >= 0) & (p <= 1)):
-        raise ValueError("p values must lie in [0, 1]")
-    order = np.argsort(p, kind="stable")
-    steps = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(steps, 1.0)
-    return adjusted
-
-
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """The exact binomial interval (low, high) of a share, for example of a group's accuracy.
 

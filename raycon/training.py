@@ -8,6 +8,7 @@ neither on what ran before in the same process nor, but for dropout, on the numb
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import time
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from raycon.checkpoints import newest_checkpoint
 from raycon.collectives import mean_over_workers, smallest_over_workers
 from raycon.config import Trial
 from raycon.datasets import ImageTable, augment, epoch_draws, load_tables
@@ -172,8 +172,11 @@ def _wrap(state: State, trial: Trial, world: World) -> nn.Module:
         state.step.encoder.compile()
     if world.size == 1:
         return state.step
-    # Buffers hold statistics of the whole batch already: they are the same everywhere, and need no broadcast.
-    return DistributedDataParallel(state.step, broadcast_buffers=False)
+    # Buffers hold statistics of the whole batch already: they are the same everywhere, and need no broadcast. The
+    # option that says so has got another name in torch 2.14.
+    names = inspect.signature(DistributedDataParallel.__init__).parameters
+    option = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
+    return DistributedDataParallel(state.step, **{option: False})
 
 
 class TrainingRun:
@@ -213,10 +216,11 @@ def open_run(assignment: Mapping[str, Any], world: World) -> TrainingRun:
     return TrainingRun(trial, tables, world, Path(resume) if resume else None)
 
 
-def train_here(trial: Trial, folder: Path | None = None, device: str = "cpu") -> Iterator[Progress | Scored]:
-    """Trains one trial in this process, without Ray. `folder`: where checkpoints go and an earlier run is taken up."""
+def train_here(
+    trial: Trial, folder: Path | None = None, resume: Path | None = None, device: str = "cpu"
+) -> Iterator[Progress | Scored]:
+    """Trains one trial in this process, without Ray. `folder`: where checkpoints go; `resume`: which to start from."""
     tables = load_tables(trial.data, split_seed=trial.seeds.split)
-    resume = newest_checkpoint(folder) if folder else None
     run = TrainingRun(trial, tables, World(device=device), resume)
     for event in run.events:
         due = isinstance(event, Scored) and (event.done or event.epoch % trial.training.checkpoint_every == 0)

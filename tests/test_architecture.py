@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "seeding", "knobs", "runs"),
-    ("vocabulary", "metric_names", "signatures", "config", "disk", "collectives"),
+    ("vocabulary", "metric_names", "wording", "signatures", "config", "disk", "collectives"),
     ("losses", "transforms", "statistics", "checkpoints", "lock", "events"),
     ("datasets", "history", "stopping"),
     ("networks", "scores"),
@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("step", "optimisers"),
     ("space",),
     ("evaluation", "state", "driver", "repeats"),
-    ("training", "sealed", "reporting", "tracking", "progress"),
+    ("training", "sealed", "reporting", "tracking", "progress", "train_folder"),
     ("cluster",),
     ("api",),
     ("planning", "demo"),

@@ -143,6 +143,23 @@ def test_runs_ls(raycon: Command, shelf: Path, tmp_path: Path) -> None:
     assert raycon("runs", "ls", "--out", tmp_path) == Told(0, "", "")
 
 
+def test_a_damaged_log_is_said_and_hides_no_other(raycon: Command, shelf: Path, tmp_path: Path) -> None:
+    for name in ("broken", "empty"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "broken" / "events.jsonl").write_text("garbage")
+    (tmp_path / "empty" / "events.jsonl").touch()
+    (tmp_path / "thanos").symlink_to(shelf / "thanos")
+    told = raycon("runs", "ls", "--out", tmp_path)
+    assert told.code == 1
+    for line, words in zip(told.out.splitlines(), ("is damaged", "no events yet", "24/24 runs"), strict=True):
+        assert words in line
+    rows = _strict(raycon("runs", "ls", "--out", tmp_path, "--json").out)
+    assert "is damaged" in rows[0]["error"] and rows[2]["wanted"] == 24
+    for command in (["runs", "show"], ["runs", "best"], ["report"]):
+        told = raycon(*command, "broken", "--out", tmp_path)
+        assert told.code == 1 and told.out == "" and "broken/events.jsonl is damaged" in told.err
+
+
 def test_the_output_folder_comes_from_the_environment(
     raycon: Command, shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from raycon.disk import RealDisk
 from raycon.errors import InvalidFile, RayconError
-from raycon.events import EventLog, plain_metrics
+from raycon.events import DamagedLog, EventLog, plain_metrics
 from raycon.history import SweepHistory, read_sweep
 
 ACCURACY, ALIGNMENT = "validation/linear_probe/accuracy", "validation/geometry/alignment"
@@ -107,6 +107,19 @@ def test_a_torn_tail_is_not_read_and_not_removed(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_sweep_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RayconError, match="holds no sweep"):
+        read_sweep(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"garbage\nmore\n", bytes(50), b'{"seq":0,"time":1.0,"ki'])
+def test_a_log_of_which_nothing_can_be_read_is_damaged(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "events.jsonl").write_bytes(content)
+    with pytest.raises(DamagedLog, match=r"events\.jsonl is damaged: not even its first event"):
+        read_sweep(tmp_path)
+
+
+def test_an_empty_log_holds_no_events_yet(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").touch()
+    with pytest.raises(RayconError, match=r"events\.jsonl holds no events yet"):
         read_sweep(tmp_path)
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from raycon.errors import InvalidFile
-from raycon.metric_names import METRICS, direction, is_searchable, known_names, metric, searchable
+from raycon.metric_names import METRICS, direction, known_names, metric, searchable
 
 
 def test_every_known_name_is_found_and_has_three_parts() -> None:
@@ -63,16 +63,17 @@ def test_other_names_are_refused(name: str, words: str) -> None:
     with pytest.raises(InvalidFile) as refused:
         metric(name)
     assert words in refused.value.reason
-    assert not is_searchable(name)
 
 
 def test_only_validation_scores_with_a_direction_can_be_searched_for() -> None:
     for name in known_names():
         split, rest = name.split("/", 1)
-        assert is_searchable(name) == (split == "validation" and METRICS[rest].direction != "none")
-    assert is_searchable("validation/groups/group_3_accuracy")
-    assert not is_searchable("validation/groups/group_3_size")
-    assert not is_searchable("train/objective/spread")
+        if split == "validation" and METRICS[rest].direction != "none":
+            assert searchable(name) is METRICS[rest]
+        else:
+            with pytest.raises(InvalidFile, match="cannot be searched for"):
+                searchable(name)
+    assert searchable("validation/groups/group_3_accuracy").direction == "higher"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,9 @@ def test_only_validation_scores_with_a_direction_can_be_searched_for() -> None:
         ("test/linear_probe/accuracy", "never sees the test set (did you mean 'validation/linear_probe/accuracy'?)"),
         ("train/linear_probe/accuracy", "kept apart"),
         ("train/objective/total", "kept apart"),
+        ("train/objective/spread", "kept apart"),
         ("validation/groups/smallest_size", "neither high nor low"),
+        ("validation/groups/group_3_size", "neither high nor low"),
     ],
 )
 def test_the_refusal_says_why(name: str, words: str) -> None:

@@ -15,7 +15,7 @@ from raycon.errors import InvalidFile
 from raycon.losses import TERMS
 from raycon.networks import NETWORKS
 from raycon.networks.auxiliary import Auxiliary, Shapes
-from raycon.objective import check_trial, complete_term, explain, knob_type, resolve, tiny_tensors
+from raycon.objective import check_trial, complete_term, explain, resolve, tiny_tensors
 from raycon.step import Step
 from raycon.transforms import PROVIDES, TRANSFORMS
 from raycon.vocabulary import VOCABULARY
@@ -70,7 +70,7 @@ def test_inputs_rebind_a_parameter_and_refuse_unknown_tensors() -> None:
         ({"temperature": "0.1"}, "temperature", "number"),
         ({"temperature": True}, "temperature", "number"),
         ({"weight": -1}, "weight", "from 0 on"),
-        ({"form": "middle"}, "form", "'out' or 'in'"),
+        ({"form": "middle"}, "form", "should be out or in, not text"),
         ({"term": 3}, "term", "name of a term"),
     ],
 )
@@ -91,7 +91,6 @@ def test_an_entry_is_filled_with_every_default() -> None:
     assert isinstance(filled["temperature"], float)
     assert filled["weight"] == 1.0
     assert {"form", "denominator", "contrast"} <= set(filled)
-    assert knob_type("objective", "supcon", "temperature") is not None
 
 
 def test_every_term_runs_on_the_tiny_tensors() -> None:
@@ -173,6 +172,40 @@ def test_providers_that_need_one_another_are_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(NETWORKS, "classifier", Circle)
     with pytest.raises(InvalidFile, match="needs itself"):
         small_trial(objective={"cross_entropy": {}})
+
+
+def test_what_a_function_asks_for_decides_whether_it_is_gathered() -> None:
+    trial = small_trial(objective={"supcon": {"inputs": {"features": "embeddings"}}})
+    assert resolve(trial, describe(trial.data)).gathered == ("embeddings", "labels")
+
+
+@pytest.mark.parametrize(
+    ("term", "inputs"),
+    [
+        ("cross_entropy", {"logits": "features"}),
+        ("spread", {"features": "labels"}),
+        ("supcon", {"labels": "features"}),
+        ("reconstruction", {"views": "features"}),
+    ],
+)
+def test_a_tensor_of_another_shape_is_refused(term: str, inputs: dict[str, str]) -> None:
+    with pytest.raises(InvalidFile, match="cannot stand for") as caught:
+        complete_term(term, {"inputs": inputs})
+    assert caught.value.field == "inputs"
+
+
+@pytest.mark.parametrize(
+    ("objective", "networks"),
+    [
+        ({"cross_entropy": {}}, {"classifier": {"detach": True}}),
+        ({"reconstruction": {"inputs": {"reconstruction": "views"}}}, {}),
+    ],
+)
+def test_an_objective_that_cannot_train_the_encoder_is_refused(
+    objective: dict[str, Any], networks: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidFile, match="no term reaches the encoder"):
+        small_trial(objective=objective, networks=networks)
 
 
 def test_explain_reads_no_data(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raycon.statistics import clopper_pearson, holm, paired_interval, required_seeds, sign_flip_floor, sign_flip_p
+from raycon.statistics import clopper_pearson, paired_interval, sign_flip_floor, sign_flip_p
 
 
 def test_the_interval_equals_scipy() -> None:
@@ -96,42 +96,6 @@ def test_the_sign_flip_test_keeps_its_size_on_symmetric_differences(n: int) -> N
     for alpha in (0.05, 0.1, 0.25):
         size = np.floor(alpha / sign_flip_floor(n)) * sign_flip_floor(n)  # the attainable level at or below alpha
         assert np.mean(p_values <= alpha) == pytest.approx(size, abs=4 * np.sqrt(size * (1 - size) / 2000))
-
-
-def test_required_seeds() -> None:
-    assert [required_seeds(k) for k in (1, 3, 5, 8, 10, 15)] == [6, 7, 8, 9, 9, 10]
-    assert required_seeds(1, alpha=0.5) == 2
-    with pytest.raises(ValueError, match="comparisons"):
-        required_seeds(0)
-
-
-def test_holm_equals_its_definition() -> None:
-    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.5]).tolist() == [1.0, 1.0]
-    assert holm([0.02]).tolist() == [0.02]
-    assert holm([]).size == 0
-    for broken in ([0.1, 1.2], [-0.1], [float("nan")]):
-        with pytest.raises(ValueError, match=r"\[0, 1\]"):
-            holm(broken)
-
-
-def step_down(p_values: np.ndarray, alpha: float) -> list[bool]:
-    """Holm's procedure as it is told: go up the sorted values until the first failure."""
-    rejected = [False] * len(p_values)
-    for k, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        if p_values[index] > alpha / (len(p_values) - k):
-            break
-        rejected[index] = True
-    return rejected
-
-
-def test_holm_rejects_what_the_procedure_rejects_and_keeps_the_family_error() -> None:
-    random = np.random.default_rng(0)
-    for _ in range(200):
-        p_values = random.uniform(size=6) ** 3
-        assert (holm(p_values) <= 0.05).tolist() == step_down(p_values, 0.05)
-    errors = [bool((holm(row) <= 0.05).any()) for row in random.uniform(size=(4000, 5))]
-    assert np.mean(errors) == pytest.approx(0.049, abs=0.013)
 
 
 def test_clopper_pearson_equals_scipy_and_its_edges() -> None:

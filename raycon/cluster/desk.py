@@ -7,14 +7,18 @@ brought to a halt, and whoever started it raises the error.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from raycon.driver import Assignment, Driver, Finished, Wait
 
+logger = logging.getLogger("raycon")
+
 
 class Observer(Protocol):
-    """Somebody who watches: a progress table, a tracker. Called from the driver's thread; errors are not caught."""
+    """Somebody who watches: a progress table, a tracker. Called from the driver's thread. Its errors do not stop the
+    sweep: the first one is logged as a warning."""
 
     def on_event(self, event: dict[str, Any]) -> None:
         """One thing that happened to the run 'key' with 'number': kind 'started' (epoch, resumed, try), 'progress' and
@@ -32,11 +36,11 @@ class Desk:
         self.assignments: dict[str, Assignment] = {}
         self.actors: dict[str, str] = {}
         self.groups: dict[str, str] = {}
-        self.first: Assignment | None = None
         self.heard: dict[str, str] = {}
         self.error: Exception | None = None
         self.finished = False
         self.interrupted = False
+        self.observer_failed = False
 
     @property
     def halted(self) -> bool:
@@ -53,27 +57,14 @@ class Desk:
             self.error = error
             return otherwise
 
-    def begin(self) -> bool:
-        """Ask for the first assignment; False where the sweep is finished already."""
-        answer = self.driver.next()
-        if isinstance(answer, Assignment):
-            self.first = answer
-        self.finished = isinstance(answer, Finished)
-        return not self.finished
-
     def ask(self, trial: str) -> dict[str, Any] | None:
         """The config of a new trial; None if there is none, now (`finished` is False) or any more."""
-        answer: Assignment | Wait | Finished = self.guard(self.take, Wait())
+        answer: Assignment | Wait | Finished = self.guard(self.driver.next, Wait())
         if isinstance(answer, Assignment):
             self.assignments[trial] = answer
             return self.config(trial)
         self.finished = isinstance(answer, Finished)
         return None
-
-    def take(self) -> Assignment | Wait | Finished:
-        """The next answer of the driver."""
-        first, self.first = self.first, None
-        return first if first is not None else self.driver.next()
 
     def config(self, trial: str) -> dict[str, Any]:
         """What Tune hands to the actor."""
@@ -173,7 +164,13 @@ class Desk:
             self.lost(trial, reason, requeue=True)
 
     def tell(self, event: dict[str, Any]) -> None:
-        """Tell the observer."""
-        if self.observer is not None and not self.halted:
-            observer = self.observer
-            self.guard(lambda: observer.on_event(event), None)
+        """Tell the observer. Whoever only watches must not end what took hours: its errors are not the sweep's."""
+        if self.observer is None or self.halted:
+            return
+        try:
+            self.observer.on_event(event)
+        except Exception as error:
+            if not self.observer_failed:
+                problem = f"{type(error).__name__}: {error}"
+                logger.warning("the sweep goes on, but what is shown of it is incomplete: %s", problem)
+            self.observer_failed = True

@@ -60,9 +60,9 @@ def run_sweep(
     end_leftovers(folder, [asdict(process) for process in driver.processes()])
     if resources is not None and resources.get("gpu") and not os.environ.get("RAY_ADDRESS"):
         refuse_missing_gpu(resources["gpu"])
-    desk = Desk(driver, observer, {}, free_group)
-    if not desk.begin():
+    if driver.finished:
         return
+    desk = Desk(driver, observer, {}, free_group)
     with ray_session(folder) as session:
         for process in session.processes:
             driver.process(process["pid"], process["created"], process["role"], process["host"])

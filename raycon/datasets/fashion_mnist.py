@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from raycon.datasets.catalogue import FASHION_MNIST
 from raycon.datasets.idx import read_idx
+from raycon.datasets.splits import RayconWarning
 from raycon.datasets.table import ImageTable
 from raycon.errors import InvalidFile, MissingData
 
@@ -26,8 +28,9 @@ def fashion_mnist() -> ImageTable:
 
     Looked for in `RAYCON_DATA` (the folder itself, its `fashion-mnist`, its `FashionMNIST/raw`), in the folder of the
     Debian package, in `~/.cache/raycon`; else downloaded through torchvision into `RAYCON_DATA` or `~/.cache/raycon`,
-    unless `RAYCON_OFFLINE=1`. Files may be plain or end in `.gz`. Raises MissingData, which says every place that was
-    tried, or InvalidFile for a broken file.
+    unless `RAYCON_OFFLINE=1`. Files may be plain or end in `.gz`. A RayconWarning says it where `RAYCON_DATA` is set
+    but another place is used. Raises MissingData, which says every place that was tried, or InvalidFile for a broken
+    file.
     """
     found = _find()
     images, labels = zip(*[_part(found, *FILES[split]) for split in ("train", "test")], strict=True)
@@ -44,10 +47,15 @@ def fashion_mnist() -> ImageTable:
 
 def places() -> list[Path]:
     """The folders that are looked into, in order."""
+    return [*_named_places(), SYSTEM_FOLDER, _cache() / "FashionMNIST" / "raw"]
+
+
+def _named_places() -> list[Path]:
     named = os.environ.get("RAYCON_DATA")
-    roots = [Path(named).expanduser()] if named else []
-    inside = [folder for root in roots for folder in (root, root / "fashion-mnist", root / "FashionMNIST" / "raw")]
-    return [*inside, SYSTEM_FOLDER, _cache() / "FashionMNIST" / "raw"]
+    if not named:
+        return []
+    root = Path(named).expanduser()
+    return [root, root / "fashion-mnist", root / "FashionMNIST" / "raw"]
 
 
 def _cache() -> Path:
@@ -57,9 +65,13 @@ def _cache() -> Path:
 def _find() -> dict[str, Path]:
     """File stem -> path, from the first place that holds all four files."""
     tried = []
+    named = _named_places()
     for folder in places():
         found = _files_in(folder)
         if len(found) == 4:
+            if named and folder not in named:
+                message = f"no Fashion-MNIST in {named[0]}, which RAYCON_DATA names; {folder} is used instead"
+                warnings.warn(message, RayconWarning, stacklevel=3)
             return found
         missing = sorted({stem for stems in FILES.values() for stem in stems} - set(found))
         tried.append(f"{folder} ({'lacks ' + ', '.join(missing) if found else 'has none of its files'})")

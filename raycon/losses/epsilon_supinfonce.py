@@ -15,6 +15,8 @@ from raycon.losses.similarity import (
     masked_logsumexp,
     masked_mean,
     not_self,
+    one_of,
+    positive,
     rescaled,
     same_image,
     same_label,
@@ -113,7 +115,7 @@ def epsilon_supcon(
     """
     rows = view_rows(features, labels)
     positives, negatives = _split(same_label(labels).repeat(features.shape[1], features.shape[1]), rows)
-    logits = rows @ rows.T / temperature
+    logits = rows @ rows.T / positive(temperature)
     log_denominator = torch.logaddexp(
         masked_logsumexp(logits, positives) - epsilon, masked_logsumexp(logits, negatives)
     )
@@ -136,9 +138,10 @@ def _epsilon_infonce(
     base_temperature: float | None,
 ) -> Tensor:
     """Both forms of `epsilon_supinfonce` from the images' pairs [N, N] that attract."""
+    one_of(form, Form, "form")
     rows, views = view_rows(features), features.shape[1]
     positives, negatives = _split(alike.repeat(views, views), rows)
-    logits = rows @ rows.T / temperature
+    logits = rows @ rows.T / positive(temperature)
     log_negatives = masked_logsumexp(logits, negatives)
     if form == "out":
         log_denominator = with_floor(torch.logaddexp(logits - epsilon, log_negatives), logits, floor)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from raycon.knobs import NonNegative, Positive
-from raycon.losses.similarity import not_self, same_label, view_rows
+from raycon.losses.similarity import not_self, one_of, positive, same_label, view_rows
 
 Variant = Literal["kl", "jeffreys", "means", "moments", "reference"]
 Groups = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -47,13 +47,15 @@ def fairkl(
 
     Degenerate: a part counts only when both of its groups hold enough pairs, one for means, two (unordered) for
     variances; otherwise it is 0 without gradient. So a batch without conflicting pairs gives 0 (not in `reference`).
-    Identical rows: 0.
+    Identical rows: 0. Raises ValueError for wrong shapes and for knobs outside what they may be.
 
     >>> import torch
     >>> rows = torch.ones(4, 1, 1)
     >>> fairkl(rows, torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])).item()
     0.0
     """
+    one_of(variant, Variant, "variant")
+    positive(temperature)
     rows = view_rows(features, labels, bias_labels)
     if variant == "reference":
         return _reference(features[:, 0], labels, bias_labels, spread_weight, temperature)

@@ -11,8 +11,18 @@ from torch.nn import functional
 
 from raycon.knobs import Fraction, NonNegative, Positive
 from raycon.losses.class_conditional_infonce import class_conditional_infonce
-from raycon.losses.similarity import masked_logsumexp, masked_mean, same_image, same_label, view_rows
+from raycon.losses.similarity import (
+    masked_logsumexp,
+    masked_mean,
+    one_of,
+    positive,
+    same_image,
+    same_label,
+    view_rows,
+)
 from raycon.losses.supcon import supcon
+
+Kind = Literal["spread", "supcon", "simclr", "repel"]
 
 
 def spread(
@@ -61,7 +71,7 @@ def spread_reference(
     features: Tensor,
     labels: Tensor,
     *,
-    kind: Literal["spread", "supcon", "simclr", "repel"] = "spread",
+    kind: Kind = "spread",
     temperature: Positive = 0.5,
     supervised_weight: NonNegative = 1.0,
     spread_weight: NonNegative = 1.0,
@@ -93,13 +103,14 @@ def spread_reference(
     Degenerate: P is never empty; no negatives is defined. Raises ValueError for one view or for weights of sum 0.
     Identical unit rows: as `spread`, but for the clip.
     """
+    one_of(kind, Kind, "kind")
     view_rows(features, labels, views=2)
     alike = same_image(features) if kind == "simclr" else same_label(labels)
     supervised_share, spread_share = _shares(kind, supervised_weight, spread_weight)
     losses = []
     views = features.unbind(dim=1)
     for anchors, candidates in ((views[i], views[j]) for i in range(len(views)) for j in range(i)):
-        logits = anchors @ candidates.T / temperature
+        logits = anchors @ candidates.T / positive(temperature)
         if column_norms:
             logits = logits / (anchors.norm(dim=1) * candidates.norm(dim=1))
         log_positives, log_negatives = masked_logsumexp(logits, alike), masked_logsumexp(logits, ~alike)

@@ -7,7 +7,7 @@ defined and has zero gradient, so that a class with one image or a batch without
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -29,6 +29,19 @@ def view_rows(features: Tensor, *labels: Tensor, views: int = 1) -> Tensor:
         if given.shape != features.shape[:1]:
             raise ValueError(f"labels must be [{len(features)}], one for each image, got {list(given.shape)}")
     return features.transpose(0, 1).flatten(0, 1)
+
+
+def one_of(value: str, allowed: Any, name: str) -> None:
+    """Raises ValueError unless `value` is of the Literal `allowed`. `name` is the knob's."""
+    if value not in get_args(allowed):
+        raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, got {value!r}")
+
+
+def positive(value: float, name: str = "temperature") -> float:
+    """`value` itself. Raises ValueError for 0, negative numbers and NaN. `name` is the knob's."""
+    if not value > 0:
+        raise ValueError(f"{name} must be above 0, got {value}")
+    return value
 
 
 def same_label(labels: Tensor, views: int = 1) -> Tensor:
@@ -89,8 +102,10 @@ def log_ratio_loss(
 
     out: mean over p in P of -log(e^{s_p} / Z_p);  in: -log of the mean over p in P of e^{s_p} / Z_p.
     Z_p: `all` = sum over P and Q, `one_positive` = e^{s_p} + sum over Q, `negatives` = sum over Q.
-    An anchor without positives, or with an empty Z, gives 0.
+    An anchor without positives, or with an empty Z, gives 0. Raises ValueError for another form or denominator.
     """
+    one_of(form, Form, "form")
+    one_of(denominator, Denominator, "denominator")
     if denominator == "one_positive":
         log_denominator = torch.logaddexp(logits, masked_logsumexp(logits, negatives))
     else:
@@ -106,4 +121,4 @@ def log_ratio_loss(
 
 def rescaled(loss: Tensor, temperature: float, base_temperature: float | None) -> Tensor:
     """`loss` times temperature / base_temperature, as public SupCon code has it; None leaves it alone."""
-    return loss if base_temperature is None else loss * (temperature / base_temperature)
+    return loss if base_temperature is None else loss * (temperature / positive(base_temperature, "base_temperature"))

@@ -8,9 +8,20 @@ import torch
 from torch import Tensor
 
 from raycon.knobs import Positive, Whole
-from raycon.losses.similarity import Denominator, Form, log_ratio_loss, not_self, rescaled, same_label, view_rows
+from raycon.losses.similarity import (
+    Denominator,
+    Form,
+    log_ratio_loss,
+    not_self,
+    one_of,
+    positive,
+    rescaled,
+    same_label,
+    view_rows,
+)
 
 Contrast = Literal["all", "first_view", "cross_view", "cross_view_one_way"]
+RowContrast = Literal["all", "first_view"]
 
 
 def supcon(
@@ -46,7 +57,7 @@ def supcon(
 
     Degenerate: an anchor without positives contributes 0 and stays in the mean; no negatives is defined, except that
     `denominator: negatives` then contributes 0. Identical rows: log(VN - 1) with the defaults.
-    Raises ValueError for a cross-view contrast of one view, and for wrong shapes.
+    Raises ValueError for a cross-view contrast of one view, for wrong shapes, and for knobs outside what they may be.
 
     >>> import torch
     >>> rows = torch.eye(4).reshape(4, 1, 4)
@@ -82,6 +93,7 @@ def supcon_of_pairs(
     attract is said by the diagonal. Not a catalogue term: no file can name a matrix of pairs.
     Source: Khosla et al. 2020 (arXiv 2004.11362), eq. 2 and 3, with the `mask` argument of the authors' PyTorch code.
     """
+    one_of(contrast, Contrast, "contrast")
     if contrast in ("cross_view", "cross_view_one_way"):
         view_rows(features, views=2)
         one_way = contrast == "cross_view_one_way"
@@ -97,7 +109,7 @@ def supcon_of_pairs(
         anchors = len(features) if contrast == "first_view" else len(rows)
         other = not_self(rows)[:anchors]
         alike = positives.repeat(views, views)[:anchors]
-        logits = rows[:anchors] @ rows.T / temperature
+        logits = rows[:anchors] @ rows.T / positive(temperature)
         losses = log_ratio_loss(logits, alike & other, ~alike & other, form=form, denominator=denominator)
     return rescaled(losses.mean(), temperature, base_temperature)
 
@@ -106,7 +118,7 @@ def cross_view_logits(features: Tensor, temperature: float, *, one_way: bool) ->
     """Logits [N, N] for each ordered pair of different views (one way: anchors in the later view only)."""
     views = features.unbind(dim=1)
     return [
-        anchors @ candidates.T / temperature
+        anchors @ candidates.T / positive(temperature)
         for i, anchors in enumerate(views)
         for j, candidates in enumerate(views)
         if (i > j if one_way else i != j)
@@ -120,7 +132,7 @@ def supcon_google(
     temperature: Positive = 0.1,
     form: Form = "out",
     denominator: Denominator = "all",
-    contrast: Literal["all", "first_view"] = "all",
+    contrast: RowContrast = "all",
     positives_cap: Whole | None = None,
     scale_by_temperature: bool = True,
 ) -> Tensor:
@@ -140,6 +152,7 @@ def supcon_google(
 
     Degenerate: as `supcon`. Identical rows: temperature * log(VN - 1) with the defaults and two or more views.
     """
+    one_of(contrast, RowContrast, "contrast")
     rows = view_rows(features) if labels is None else view_rows(features, labels)
     images, views = len(features), features.shape[1]
     own = ~not_self(features)
@@ -153,7 +166,7 @@ def supcon_google(
     anchors = images if contrast == "first_view" else len(rows)
     positives = kept.repeat(views, views)[:anchors] & not_self(rows)[:anchors]
     negatives = ~alike.repeat(views, views)[:anchors]
-    logits = rows[:anchors] @ rows.T / temperature
+    logits = rows[:anchors] @ rows.T / positive(temperature)
     losses = log_ratio_loss(logits, positives, negatives, form=form, denominator=denominator)
     if views == 1:
         losses = losses / positives.sum(dim=1).clamp(min=1)

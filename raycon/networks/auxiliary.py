@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -30,6 +30,11 @@ class Auxiliary(nn.Module):
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
+
+    @staticmethod
+    def stops_gradient(knobs: Mapping[str, Any]) -> bool:
+        """Whether with these knobs no gradient passes from what it provides to its inputs."""
+        return False
 
     def prepare(self, data: ImageTable) -> None:
         """Called once, before training, with the training images."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 
 from raycon.networks.auxiliary import Auxiliary, Shapes
@@ -14,6 +17,10 @@ class Classifier(Auxiliary):
     """
 
     provides = ("logits",)
+
+    @staticmethod
+    def stops_gradient(knobs: Mapping[str, Any]) -> bool:
+        return bool(knobs["detach"])
 
     def __init__(self, shapes: Shapes, *, detach: bool = False):
         super().__init__()

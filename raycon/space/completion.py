@@ -11,10 +11,13 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
-from raycon.config import Trial
-from raycon.errors import InvalidFile
+from raycon.config import Encoder, Trial
+from raycon.datasets.catalogue import describe
+from raycon.errors import InvalidFile, nearest
+from raycon.metric_names import METRICS, TRAINING_PROTOCOLS
+from raycon.space.holes import meant_hole
 from raycon.space.schema import build
-from raycon.space.strict_yaml import shown
+from raycon.wording import shown
 
 Plain = dict[str, Any]
 METHODS = {
@@ -23,6 +26,10 @@ METHODS = {
     "networks": "complete_network",
     "scores": "complete_score",
 }
+SCORED = tuple(dict.fromkeys(name.split("/")[0] for name in METRICS if name.split("/")[0] not in TRAINING_PROTOCOLS))
+"""The protocols, as the table of metrics has them: known without torch."""
+CONVNET_ALONE = ("width", "depth")
+"""The fields of an encoder that no other than the default one, `convnet`, looks at."""
 
 
 class Catalogue(Protocol):
@@ -44,6 +51,7 @@ def default_catalogue() -> Catalogue:
 def shape_trial(plain: Mapping[str, Any]) -> Trial:
     """The trial with the knobs of its entries as they are written. Raises InvalidFile with a dotted field."""
     trial = build(Trial, plain)
+    describe(trial.data)
     if not trial.objective:
         raise InvalidFile("needs at least one term", field="objective")
     for name, entry in trial.objective.items():
@@ -51,7 +59,27 @@ def shape_trial(plain: Mapping[str, Any]) -> Trial:
     for field, (low, high) in (("scale", trial.augmentation.scale), ("contrast", trial.augmentation.contrast)):
         if low > high:
             raise InvalidFile(f"low ({low}) is above high ({high})", field=f"augmentation.{field}")
+    for name in trial.scores:
+        if name not in SCORED:
+            hint = nearest(name, SCORED)
+            raise InvalidFile(f"unknown protocol {name!r}{hint}; known: {', '.join(SCORED)}", field=f"scores.{name}")
     return trial
+
+
+def check_encoder(plain: Mapping[str, Any]) -> None:
+    """Refuses what a file writes for an encoder that has no use for it. plain: the trial as written, without defaults.
+
+    Raises InvalidFile with a dotted field.
+    """
+    encoder = plain.get("encoder")
+    name = encoder.get("name", Encoder.name) if isinstance(encoder, Mapping) else Encoder.name
+    if name == Encoder.name or not isinstance(encoder, Mapping):
+        return
+    for knob in CONVNET_ALONE:
+        if knob in encoder:
+            reason = f"{shown(name)} has no {knob}, only {Encoder.name} has: leave it out"
+            hint = f" (where encoder.name is searched, write it with 'when: {{encoder.name: {Encoder.name}}}')"
+            raise InvalidFile(reason + hint, field=f"encoder.{knob}")
 
 
 def _check_reserved(path: str, entry: Mapping[str, Any]) -> None:
@@ -60,7 +88,7 @@ def _check_reserved(path: str, entry: Mapping[str, Any]) -> None:
     if not isinstance(term, str):
         raise InvalidFile(f"should be the name of a term, not {shown(term)}", field=f"{path}.term")
     if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise InvalidFile(f"should be a number, not {shown(weight)}", field=f"{path}.weight")
+        raise InvalidFile(f"should be a number, not {shown(weight)}{meant_hole(weight)}", field=f"{path}.weight")
     if not 0 <= weight < float("inf"):
         raise InvalidFile(f"should be at least 0, not {shown(weight)}", field=f"{path}.weight")
     if not isinstance(inputs, dict) or not all(isinstance(name, str) for name in inputs.values()):
@@ -78,7 +106,8 @@ def complete_trial(trial: Trial, catalogue: Catalogue | None = None) -> Trial:
             try:
                 sections[section][name] = complete(name, entry)
             except InvalidFile as error:
-                raise InvalidFile(error.reason, field=".".join(filter(None, (section, name, error.field)))) from None
+                reason = error.reason + meant_hole(entry.get(error.field))
+                raise InvalidFile(reason, field=".".join(filter(None, (section, name, error.field)))) from None
     trial = dataclasses.replace(trial, **sections)
     catalogue.check_trial(trial)
     return trial

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from raycon.errors import InvalidFile, nearest
-from raycon.space.strict_yaml import shown
+from raycon.wording import shown
 
 Scalar = str | int | float | bool | None
 Kind = Literal["uniform", "log_uniform", "integer", "log_integer", "choice"]
@@ -140,6 +140,15 @@ def is_hole(value: Any) -> bool:
 def is_reference(value: Any) -> bool:
     """Whether a mapping is meant as a reference."""
     return isinstance(value, Mapping) and any(kind in value for kind in REFERENCES)
+
+
+def meant_hole(value: Any) -> str:
+    """' (did you mean X?)' for a mapping where one value is wanted, whose only word is close to that of a hole or
+    reference, else the empty string."""
+    words = [key for key in value if key != "when"] if isinstance(value, Mapping) else []
+    if len(words) != 1 or not isinstance(words[0], str):
+        return ""
+    return nearest(words[0], (*KINDS, *REFERENCES))
 
 
 def only_kind(value: Mapping[Any, Any]) -> str:

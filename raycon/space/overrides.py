@@ -8,11 +8,13 @@ from typing import Any
 
 from raycon.config import Repeat, Sweep, Trial
 from raycon.errors import InvalidFile, nearest
+from raycon.space.completion import named_scores
 from raycon.space.holes import is_hole
 from raycon.space.schema import all_paths, fields_at, is_mapping_field
 from raycon.space.source import Source
-from raycon.space.strict_yaml import Document, Keys, one_line, parse_value
+from raycon.space.strict_yaml import Document, Keys, parse_value
 from raycon.space.tree import ENTRY_SECTIONS
+from raycon.wording import one_line
 
 SECTIONS: dict[str, Any] = {"sweep": Sweep, "repeat": Repeat}
 OPEN = (*ENTRY_SECTIONS, "scores")
@@ -29,7 +31,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> Source:
         if not equals or not path:
             raise InvalidFile(f"needs path=value, not {one_line(override, longest=60)!r}", file="--set")
         try:
-            value = parse_value(text, integer_keys=("coarse",))
+            value = parse_value(text, at=tuple(path.split(".")), integer_keys=("coarse",))
             done.add(_put(data, path, value))
         except InvalidFile as error:
             raise InvalidFile(error.reason, file="--set", field=one_line(path, longest=120)) from None
@@ -60,6 +62,8 @@ def _put(data: dict[str, Any], path: str, value: Any) -> Keys:
             raise InvalidFile(f"should be one of {', '.join(names)}, not {value!r}{nearest(value, names)}")
         value = {"choice": {value: options[value]}}
     here[last] = value
+    if names[0] == "scores":
+        data["trial"] = named_scores(data["trial"])
     return (*keys[:-1], last)
 
 

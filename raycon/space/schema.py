@@ -14,32 +14,11 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 from pydantic import TypeAdapter, ValidationError
 
 from raycon.errors import InvalidFile, nearest
-from raycon.space.strict_yaml import Keys, dotted, one_line, shown
+from raycon.space.holes import meant_hole
+from raycon.space.strict_yaml import Keys, dotted
+from raycon.wording import one_line, reason_of
 
 Shape = TypeVar("Shape")
-
-_SPOKEN = {
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing_size": "a smaller whole number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "string_type": "text",
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "dataclass_type": "a mapping",
-    "finite_number": "a finite number",
-}
-_BOUNDS = {
-    "greater_than": ("gt", "greater than"),
-    "greater_than_equal": ("ge", "at least"),
-    "less_than": ("lt", "less than"),
-    "less_than_equal": ("le", "at most"),
-}
 
 
 def build(shape: Callable[..., Shape], plain: Any, *, prefix: str = "") -> Shape:
@@ -85,7 +64,7 @@ def _problem(shape: Any, plain: Any, item: Any) -> tuple[tuple[int, int], Keys, 
         return (0, 0), path, f"is not a known field{nearest(str(path[-1]), known) or _elsewhere(shape, str(path[-1]))}"
     if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return (2, 0), path, "is missing"
-    return (1, -len(path)), path, _reason(kind, item, value)
+    return (1, -len(path)), path, reason_of(item, value) + meant_hole(value)
 
 
 def _own_path(location: tuple[int | str, ...], plain: Any, kind: str) -> Keys:
@@ -105,39 +84,6 @@ def _own_path(location: tuple[int | str, ...], plain: Any, kind: str) -> Keys:
         elif last and kind.startswith("missing"):
             path.append(step)
     return tuple(path)
-
-
-def _reason(kind: str, item: Any, value: Any) -> str:
-    context = item.get("ctx") or {}
-    if kind in _BOUNDS:
-        key, words = _BOUNDS[kind]
-        return f"should be {words} {context[key]:g}, not {shown(value)}"
-    if kind == "literal_error":
-        options = str(context["expected"]).replace("'", "")
-        hint = nearest(value, options.replace(" or ", ", ").split(", ")) if isinstance(value, str) else ""
-        return f"should be {options}, not {shown(value)}{hint}"
-    if kind in ("too_long", "too_short"):
-        bound = context.get("max_length", context.get("min_length"))
-        return f"should hold {bound} values, not {context['actual_length']}"
-    if kind in _SPOKEN:
-        return f"should be {_SPOKEN[kind]}, not {shown(value)}{_meant(kind, value)}"
-    return one_line(str(item["msg"]).replace("Input should be", "should be"))
-
-
-def _meant(kind: str, value: Any) -> str:
-    """What a YAML habit probably meant."""
-    if not isinstance(value, str):
-        return ""
-    if kind.startswith("bool"):
-        meant = {"on": "true", "yes": "true", "off": "false", "no": "false"}.get(value.lower(), value.lower())
-        return f" (did you mean {meant}?)" if meant in ("true", "false") else ""
-    if kind.startswith(("float", "int")):
-        try:
-            float(value)
-        except ValueError:
-            return ""
-        return " (without the quotes)"
-    return ""
 
 
 def fields_at(shape: Any, path: Keys) -> dict[str, Any]:

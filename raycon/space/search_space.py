@@ -24,6 +24,7 @@ from raycon.errors import InvalidFile, MissingData, nearest
 from raycon.space.canonical import canonical_space, differences
 from raycon.space.completion import (
     Catalogue,
+    check_encoder,
     complete_trial,
     named_scores,
     plain_of,
@@ -35,15 +36,17 @@ from raycon.space.editor_schema import json_schema, write_json_schema
 from raycon.space.holes import Hole, Scalar, shown_option
 from raycon.space.overrides import apply_overrides
 from raycon.space.sections import (
+    check_first_fits,
     check_repeat_fits,
     check_sweep_fits,
     read_repeat,
     read_sweep,
 )
 from raycon.space.source import TOP_LEVEL, Source, find_keys
-from raycon.space.strict_yaml import Document, Keys, one_line, parse, read, shown
+from raycon.space.strict_yaml import Document, Keys, parse, read
 from raycon.space.tree import Suggest, Tree, Values
 from raycon.space.tree_reader import read_tree
+from raycon.wording import one_line, shown
 
 __all__ = [
     "Filled",
@@ -92,19 +95,22 @@ class Space:
         self._place, self._catalogue = source, catalogue
         data = source.document.data
         self.tree: Tree = read_tree(data["trial"], source)
+        self._written = frozenset(self.tree.holes)
         searched = bool(self.tree.holes) or "sweep" in data
         corners = [self._shape(values) for values in self._corner_values()]
         sweep = self._located(lambda: read_sweep(data.get("sweep"), searched=searched))
         self.repeat: Repeat = self._located(lambda: read_repeat(data.get("repeat")))
         for shaped in corners:
             self._located(partial(check_sweep_fits, sweep, shaped.trial))
-            self._located(partial(check_repeat_fits, self.repeat, shaped.trial))
+            if "repeat" in data:
+                self._located(partial(check_repeat_fits, self.repeat, shaped.trial))
         first = [self._completed(given, f"sweep.first.{index}") for index, given in enumerate(sweep.first)]
         rivals = [self._completed(given, f"repeat.against.{name}") for name, given in self.repeat.against.items()]
         listed = [self._shape(values) for values in (*first, *rivals)]
         self._given = [{p: v for p, v in f.items() if p in g} for f, g in zip(first, sweep.first, strict=True)]
         distinct = [values for index, values in enumerate(first) if values not in first[:index]]
         self.sweep: Sweep = dataclasses.replace(sweep, first=tuple(distinct))
+        self._located(partial(check_first_fits, self.sweep))
         self._corners = [self._complete(shaped) for shaped in corners]
         for shaped in listed:
             self._complete(shaped)
@@ -189,6 +195,7 @@ class Space:
     def _shape(self, values: Values) -> _Shaped:
         resolved = self._located(lambda: self.tree.resolve(values))
         trial = self._located(lambda: shape_trial(resolved.plain), values, resolved.origins)
+        self._located(lambda: check_encoder(resolved.plain), values, resolved.origins)
         return _Shaped(values, trial, resolved.origins)
 
     def _complete(self, shaped: _Shaped) -> Filled:
@@ -202,7 +209,8 @@ class Space:
             return self._error(InvalidFile(reason, field=f"{place}.{path}" if place else path), None, {})
 
         for path in given:
-            if path not in self.tree.holes and not self._replaced(path):
+            # A hole that an override has left unasked is gone from the tree, but the file may well name it.
+            if path not in self._written and not self._replaced(path):
                 raise refused(path, f"is no hole of this file{nearest(path, list(self.tree.holes))}")
 
         def given_or_middle(path: str, hole: Hole) -> Any:

@@ -10,7 +10,7 @@ from raycon.config import Repeat, Sweep, Trial
 from raycon.errors import InvalidFile
 from raycon.metric_names import metric, searchable
 from raycon.space.schema import build
-from raycon.space.strict_yaml import shown
+from raycon.wording import shown
 
 
 def read_sweep(raw: Any, *, searched: bool) -> Sweep:
@@ -76,6 +76,13 @@ def check_sweep_fits(sweep: Sweep, trial: Trial) -> None:
         if sweep.stop_early.after >= trial.training.epochs:
             reason = f"should be below training.epochs ({trial.training.epochs}), not {sweep.stop_early.after}"
             raise InvalidFile(reason, field="sweep.stop_early.after")
+
+
+def check_first_fits(sweep: Sweep) -> None:
+    """Refuses a sweep too short for the configurations that it is to begin with."""
+    if sweep.trials < len(sweep.first):
+        reason = f"{sweep.trials} is less than the {len(sweep.first)} configurations of sweep.first, which all run"
+        raise InvalidFile(reason, field="sweep.trials")
 
 
 def read_repeat(raw: Any) -> Repeat:

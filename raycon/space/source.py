@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from raycon.errors import InvalidFile
-from raycon.space.strict_yaml import Document, Keys, one_line
+from raycon.space.strict_yaml import Document, Keys
+from raycon.wording import one_line
 
 TOP_LEVEL = ("name", "trial", "sweep", "repeat")
 

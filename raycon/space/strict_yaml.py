@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from raycon.errors import InvalidFile, nearest
+from raycon.wording import one_line, shown
 
 Keys = tuple[str | int, ...]
 
@@ -51,26 +52,6 @@ def dotted(path: Keys) -> str:
     return ".".join(str(key) for key in path)
 
 
-def one_line(text: str, *, longest: int = 300) -> str:
-    """`text` on one printable line, cut where it is too long to read."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    words = " ".join(printable.split())
-    return words if len(words) <= longest else words[: longest - 3] + "..."
-
-
-def shown(value: Any) -> str:
-    """A value as an error message shows it: short and on one line."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list"
-    return one_line(f"text {value!r}" if isinstance(value, str) else repr(value), longest=60)
-
-
 def read(path: str | Path, *, integer_keys: tuple[str, ...] = ()) -> Document:
     """The document in a file. Raises InvalidFile, with file and line, for whatever is wrong with it."""
     path = Path(path)
@@ -87,10 +68,11 @@ def read(path: str | Path, *, integer_keys: tuple[str, ...] = ()) -> Document:
     return parse(raw, file=name, integer_keys=integer_keys)
 
 
-def parse(text: str | bytes, *, file: str | None = None, integer_keys: tuple[str, ...] = ()) -> Document:
+def parse(text: str | bytes, *, file: str | None = None, at: Keys = (), integer_keys: tuple[str, ...] = ()) -> Document:
     """The one document in `text`.
 
-    integer_keys: names under which, at any depth, keys may be whole numbers. Bytes must be UTF-8. Raises InvalidFile.
+    at: the path that the document will have inside another one. integer_keys: names under which, at any depth, keys may
+    be whole numbers. Bytes must be UTF-8. Raises InvalidFile.
     """
     if len(text) > BIGGEST_FILE:
         raise InvalidFile(f"is larger than {BIGGEST_FILE // 1_000_000} MB; a search space is a few kB", file=file)
@@ -101,7 +83,7 @@ def parse(text: str | bytes, *, file: str | None = None, integer_keys: tuple[str
             before = error.object[: error.start].count(b"\n")
             raise InvalidFile("is not UTF-8 text", file=file, line=before + 1) from None
     try:
-        return _Builder(text, file, integer_keys).document()
+        return _Builder(text, file, integer_keys).document(at)
     except yaml.MarkedYAMLError as error:
         mark = (error.context_mark if _is_unclosed(error) else None) or error.problem_mark or error.context_mark
         at_line = mark.line + 1 if mark is not None else None
@@ -111,11 +93,11 @@ def parse(text: str | bytes, *, file: str | None = None, integer_keys: tuple[str
         raise InvalidFile(reason, file=file, line=text[: error.position].count("\n") + 1) from None
 
 
-def parse_value(text: str, *, integer_keys: tuple[str, ...] = ()) -> Any:
-    """One value by the same rules, as it stands behind `--set path=`. An empty text is null."""
+def parse_value(text: str, *, at: Keys = (), integer_keys: tuple[str, ...] = ()) -> Any:
+    """One value by the same rules, as it stands behind `--set path=`; `at` is that path. An empty text is null."""
     if not text.strip():
         return None
-    return parse(text, integer_keys=integer_keys).data
+    return parse(text, at=at, integer_keys=integer_keys).data
 
 
 def _is_unclosed(error: yaml.MarkedYAMLError) -> bool:
@@ -147,12 +129,12 @@ class _Builder:
     def refuse(self, reason: str, event: Any, path: Keys) -> InvalidFile:
         return InvalidFile(reason, file=self.file, line=event.start_mark.line + 1, field=one_line(dotted(path)) or None)
 
-    def document(self) -> Document:
+    def document(self, at: Keys) -> Document:
         next(self.events)  # start of the stream
         start = next(self.events)
         if isinstance(start, yaml.StreamEndEvent):
             raise InvalidFile("is empty", file=self.file)
-        data = self.value(next(self.events), ())
+        data = self.value(next(self.events), at)
         next(self.events)  # end of the document
         after = next(self.events)
         if not isinstance(after, yaml.StreamEndEvent):

@@ -22,8 +22,9 @@ from raycon.space.holes import (
     shown_option,
 )
 from raycon.space.source import Source
-from raycon.space.strict_yaml import Keys, dotted, one_line, shown
+from raycon.space.strict_yaml import Keys, dotted
 from raycon.space.tree import ENTRY_SECTIONS, Alternative, Entry, Fixed, Guards, Spot, Tree, asking_order
+from raycon.wording import one_line, shown
 
 _ENTRY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NOT_SEARCHED = {

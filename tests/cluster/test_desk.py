@@ -35,7 +35,6 @@ def scored(epoch: int, done: bool = False, **more: Any) -> str:
 
 def test_asking_stops_where_the_driver_waits_and_goes_on_after_a_result(tmp_path: Path) -> None:
     desk, _, _ = make_desk(tmp_path, trials=3, lag=1)
-    assert desk.begin()
     first = desk.ask("a")
     assert first is not None and first["assignment"]["number"] == 0 and first["slot"] == {"factory": "x"}
     assert desk.ask("b") is not None
@@ -141,7 +140,9 @@ def test_an_error_of_the_driver_halts_everything_and_is_kept(tmp_path: Path) -> 
     assert not desk.driver.history.runs[0].losses
 
 
-def test_an_error_of_the_observer_is_not_hidden(tmp_path: Path) -> None:
+def test_an_error_of_the_observer_is_told_once_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     desk, _, _ = make_desk(tmp_path)
 
     class Broken:
@@ -150,9 +151,11 @@ def test_an_error_of_the_observer_is_not_hidden(tmp_path: Path) -> None:
 
     desk.observer = Broken()
     desk.ask("a")
-    desk.report("a", scored(1))
-    assert isinstance(desk.error, ZeroDivisionError)
-    assert list(desk.driver.history.runs[0].epochs) == [1]
+    assert desk.report("a", scored(1)) == "continue"
+    desk.report("a", scored(2, done=True))
+    assert desk.error is None and not desk.halted
+    assert list(desk.driver.history.runs[0].epochs) == [1, 2] and desk.ask("b") is not None
+    assert [record.getMessage().count("ZeroDivisionError: in the table") for record in caplog.records] == [1]
 
 
 @pytest.mark.parametrize("state", ["diverged", "out_of_memory", "failed"])

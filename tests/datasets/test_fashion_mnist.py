@@ -11,6 +11,7 @@ from raycon.datasets import fashion_mnist as module
 from raycon.datasets.catalogue import FASHION_MNIST
 from raycon.datasets.fashion_mnist import fashion_mnist
 from raycon.datasets.idx import read_idx
+from raycon.datasets.splits import RayconWarning
 from raycon.errors import InvalidFile, MissingData
 from tests.datasets.fakes import idx_bytes, write_fashion_mnist, write_idx
 
@@ -50,6 +51,13 @@ def test_the_named_folder_comes_before_the_system_folder(nowhere: Path, monkeypa
     write_fashion_mnist(nowhere, train=40)
     monkeypatch.setenv("RAYCON_DATA", str(nowhere))
     assert len(fashion_mnist().splits["train"]) == 40
+
+
+def test_a_named_folder_that_is_passed_over_is_said(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_fashion_mnist(nowhere.parent / "system", train=30)
+    monkeypatch.setenv("RAYCON_DATA", str(nowhere))
+    with pytest.warns(RayconWarning, match=rf"no Fashion-MNIST in {nowhere}, .*; {module.SYSTEM_FOLDER} is used"):
+        assert len(fashion_mnist().splits["train"]) == 30
 
 
 def test_missing_data_say_every_place_and_how_to_get_them(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:

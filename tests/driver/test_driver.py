@@ -154,7 +154,9 @@ def test_a_finished_sweep_stays_and_a_larger_one_goes_on(tmp_path: Path) -> None
 
 
 def test_another_search_is_refused_with_the_differences(tmp_path: Path) -> None:
-    driver_in(tmp_path).close()
+    driver = driver_in(tmp_path)
+    take(driver)
+    driver.close()
     with pytest.raises(Refused, match=r"(?s)another search.*rate: 1 -> 2"):
         driver_in(tmp_path, identity="other", space=Space({"trial": {"rate": 2}, "sweep": {"seed": 0}}))
     many = Space({"trial": {f"knob{i}": i for i in range(40)}, "sweep": {"seed": 0}})
@@ -172,6 +174,18 @@ def test_a_folder_that_a_crash_left_without_an_event_is_free(tmp_path: Path) -> 
     (tmp_path / "events.jsonl").write_bytes(b'{"seq":0,"ti')
     driver = driver_in(tmp_path)
     assert driver.attempt == 1 and json.loads((tmp_path / "sweep.json").read_text())["identity"] == "identity"
+
+
+def test_a_folder_in_which_nothing_ran_is_free_for_another_search(tmp_path: Path) -> None:
+    driver_in(tmp_path).close()
+    changed = Space({"trial": {"rate": 2}, "sweep": {"seed": 0}})
+    take(driver_in(tmp_path, identity="other", space=changed))
+    stored = json.loads((tmp_path / "sweep.json").read_text())
+    assert stored["identity"] == "other" and stored["canonical"] == changed.canonical()
+    again = driver_in(tmp_path, identity="other", space=changed)
+    assert again.attempt == 3 and again.history.identity == "other"
+    with pytest.raises(Refused, match=r"(?s)another search.*rate: 2 -> 1"):
+        driver_in(tmp_path)
 
 
 def test_results_count_once_and_decisions_stay(tmp_path: Path) -> None:

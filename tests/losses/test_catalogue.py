@@ -77,6 +77,21 @@ def test_oracle_takes_the_same_arguments(name: str) -> None:
     assert list(inspect.signature(function).parameters) == list(inspect.signature(TERMS[name]).parameters)
 
 
+@every_term
+def test_nonsense_knobs_are_refused(name: str) -> None:
+    hints = typing.get_type_hints(TERMS[name])
+    for knob in knob_defaults(TERMS[name]):
+        nonsense: list[object] = []
+        if typing.get_origin(hints[knob]) is typing.Literal:
+            nonsense = ["sideways"]
+            words = ", ".join(typing.get_args(hints[knob]))
+        elif knob in ("temperature", "base_temperature"):
+            nonsense, words = [0.0, -0.1, float("nan")], "above 0"
+        for value in nonsense:
+            with pytest.raises(ValueError, match=f"^{knob} must be .*{words}, got"):
+                TERMS[name](**inputs(name), **{knob: value})
+
+
 @every_setting
 def test_equals_its_oracle(name: str, knobs: Knobs) -> None:
     tensors = inputs(name)

@@ -18,7 +18,9 @@ from tests.space.fake_catalogue import FakeCatalogue
 
 FULL = """
 trial:
-  data: {dataset: digits, coarse: {choice: {none: null, two: {0: 0, 1: 1}}}}
+  data:
+    dataset: digits
+    coarse: {choice: {none: null, two: {0: 0, 1: 1, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0, 9: 0}}}
   augmentation: {scale: [{uniform: [0.5, 0.9]}, 1]}
   objective:
     supcon:
@@ -238,7 +240,9 @@ def test_trials_round_trip_through_json() -> None:
         assert plain == trial_to_plain(trial)
         assert trial_from(plain, FakeCatalogue()) == trial
     two = space.trial(space.complete({"data.coarse": "two"}))
-    assert two.data.coarse == {0: 0, 1: 1} and trial_to_plain(two)["data"]["coarse"] == {"0": 0, "1": 1}
+    coarse = {k: int(k == 1) for k in range(10)}
+    assert two.data.coarse == coarse
+    assert trial_to_plain(two)["data"]["coarse"] == {str(k): v for k, v in coarse.items()}
 
 
 def test_trial_from_refuses_holes_and_what_no_file_holds() -> None:
@@ -270,7 +274,7 @@ def _plain_file() -> dict[str, Any]:
     from raycon.space.strict_yaml import parse
 
     data = parse(FULL, integer_keys=("coarse",)).data
-    data["trial"]["data"]["coarse"]["choice"]["two"] = {"0": 0, "1": 1}
+    data["trial"]["data"]["coarse"]["choice"]["two"] = {str(k): int(k == 1) for k in range(10)}
     data["trial"]["objective"] = dict(reversed(data["trial"]["objective"].items()))
     return dict(data)
 

@@ -28,7 +28,7 @@ def test_a_named_option_is_chosen_for_good() -> None:
     space = space_of(FULL, "objective.extra=sharp", "data.coarse=two")
     assert "objective.extra" not in space.holes and "data.coarse" not in space.holes
     trial = space.corners()[0].trial
-    assert trial.data.coarse == {0: 0, 1: 1} and "decoder" in trial.networks
+    assert trial.data.coarse == {k: int(k == 1) for k in range(10)} and "decoder" in trial.networks
     assert trial.objective["extra"]["term"] == "spread"
     assert "decoder" not in space_of(FULL, "objective.extra=cold").corners()[0].trial.networks
 

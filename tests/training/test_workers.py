@@ -26,6 +26,8 @@ def _trial(name: str) -> Trial:
     """The first configuration of a shipped file that uses all terms, in float64, cut to one epoch of five steps."""
     if name == "cross_entropy":
         return _classifier_alone()
+    if name == "rebound":
+        return _rebound()
     space = raycon.load(SPACES / name)
     trial = max((corner.trial for corner in space.corners()), key=lambda t: len(t.objective))
     data = replace(trial.data, train_size=5 * 32, validation_size=50)
@@ -37,6 +39,16 @@ def _classifier_alone() -> Trial:
     """A trial whose terms do not look at features: nothing may be left without a gradient."""
     return small_trial(
         objective={"cross_entropy": {}}, training__epochs=1, training__precision="float64", training__optimiser="sgd"
+    )
+
+
+def _rebound() -> Trial:
+    """A pairwise term that is given a tensor of another kind: what it asks for decides."""
+    return small_trial(
+        objective={"supcon": {"inputs": {"features": "embeddings"}, "temperature": 5.0}},
+        training__epochs=1,
+        training__precision="float64",
+        training__learning_rate=1e-3,
     )
 
 
@@ -59,7 +71,9 @@ def _finish(trial: Trial, world: World) -> tuple[State, dict[str, float]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("name", ["digits_demo.yaml", "thanos.yaml", "epsilon_supinfonce_fairkl.yaml", "cross_entropy"])
+@pytest.mark.parametrize(
+    "name", ["digits_demo.yaml", "thanos.yaml", "epsilon_supinfonce_fairkl.yaml", "cross_entropy", "rebound"]
+)
 def test_parameters_after_five_steps_are_those_of_one_worker(name: str, tmp_path: Path) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     spawn(_worker, args=(2, name, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]  # torch leaves it untyped
