@@ -204,8 +204,9 @@ def _train_together(
         elif report["kind"] == "scored":
             on_event(Scored(report["epoch"], report["metrics"], report["done"]))
 
-    plain = {"key": folder.name, "number": 0, "attempt": 1, "try": 1, "trial": trial_to_plain(trial)}
-    assignment = plain | {"folder": str(folder.resolve()), "resume": str(resume) if resume else None}
+    assignment: dict[str, Any] = {"key": folder.name, "number": 0, "attempt": 1, "try": 1}
+    assignment |= {"trial": trial_to_plain(trial), "folder": str(folder.resolve())}
+    assignment["resume"] = str(resume) if resume else None
     wanted = dict(resources) if resources else None
     metrics: dict[str, float] = train_workers(
         assignment, workers, folder=Path(assignment["folder"]), resources=wanted, on_report=tell
@@ -401,7 +402,8 @@ def repeats_of(name: str, settings: Settings = Settings()) -> list[Path]:
     """The folders of the repetitions of a sweep, by name."""
     found = []
     for path in sorted(settings.folder.glob(f"*-repeat-*/{LOG_NAME}")):
-        if read_sweep(path.parent).canonical.get("repeat_of") == name:
+        stored = read_sweep_file(path.parent, RealDisk()) or {}
+        if stored.get("canonical", {}).get("repeat_of") == name:
             found.append(path.parent)
     return found
 

@@ -135,10 +135,10 @@ def train(
     space = _load(file, overrides)
     trial = first_trial(space)
     place = folder or default_folder(_settings(out).folder, trial)
-    if not quiet:
-        print(f"checkpoints: {place}", file=sys.stderr)
     # What the data say about a field of the file is told with its file and line, as what the file itself says is.
     metrics = space.located(lambda: run_train(trial, folder=place, workers=workers, resources=resources, on_event=tell))
+    if not quiet:
+        print(f"checkpoints: {place}", file=sys.stderr)
     _result(metrics, as_json)
 
 
@@ -231,8 +231,8 @@ def runs_ls(out: Out = None, as_json: Json = False) -> None:
             history = read_sweep(path.parent)
         except RayconError as error:
             unreadable += 1
-            row = {"name": path.parent.name, "error": str(error)}
-            _print(json.dumps(row) if as_json else f"{row['name']:<40} unreadable: {error}")
+            told = {"name": path.parent.name, "error": str(error)}
+            _print(json.dumps(told) if as_json else f"{path.parent.name:<40} unreadable: {error}")
             continue
         counts = ", ".join(f"{count} {state}" for state, count in sorted(history.counts().items()))
         row = {"name": history.name or path.parent.name, "wanted": history.trials, "runs": history.counts()}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -174,9 +174,10 @@ def _wrap(state: State, trial: Trial, world: World) -> nn.Module:
         return state.step
     # Buffers hold statistics of the whole batch already: they are the same everywhere, and need no broadcast. The
     # option that says so has got another name in torch 2.14.
-    names = inspect.signature(DistributedDataParallel.__init__).parameters
+    wrapper: Callable[..., nn.Module] = DistributedDataParallel
+    names = inspect.signature(wrapper).parameters
     option = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
-    return DistributedDataParallel(state.step, **{option: False})
+    return wrapper(state.step, **{option: False})
 
 
 class TrainingRun:

@@ -77,7 +77,7 @@ def check_encoder(plain: Mapping[str, Any]) -> None:
         return
     for knob in CONVNET_ALONE:
         if knob in encoder:
-            reason = f"{shown(name)} has no {knob}, only {Encoder.name} has: leave it out"
+            reason = f"{name} has no {knob}, only {Encoder.name} has: leave it out"
             hint = f" (where encoder.name is searched, write it with 'when: {{encoder.name: {Encoder.name}}}')"
             raise InvalidFile(reason + hint, field=f"encoder.{knob}")
 

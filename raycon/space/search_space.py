@@ -75,9 +75,11 @@ class Filled:
 
 @dataclass(frozen=True)
 class _Shaped:
-    """A configuration whose knobs the catalogue has not seen yet, and where in the file its parts stand."""
+    """A configuration whose knobs the catalogue has not seen yet, as it is written, and where in the file its parts
+    stand."""
 
     values: Values
+    plain: Mapping[str, Any]
     trial: Trial
     origins: Mapping[str, Keys]
 
@@ -195,12 +197,14 @@ class Space:
     def _shape(self, values: Values) -> _Shaped:
         resolved = self._located(lambda: self.tree.resolve(values))
         trial = self._located(lambda: shape_trial(resolved.plain), values, resolved.origins)
-        self._located(lambda: check_encoder(resolved.plain), values, resolved.origins)
-        return _Shaped(values, trial, resolved.origins)
+        return _Shaped(values, resolved.plain, trial, resolved.origins)
 
     def _complete(self, shaped: _Shaped) -> Filled:
         complete = partial(complete_trial, shaped.trial, self._catalogue)
-        return Filled(shaped.values, self._located(complete, shaped.values, shaped.origins))
+        filled = Filled(shaped.values, self._located(complete, shaped.values, shaped.origins))
+        # Only now the encoder's name is known to be one.
+        self._located(partial(check_encoder, shaped.plain), shaped.values, shaped.origins)
+        return filled
 
     def _completed(self, given: Mapping[str, Any], place: str) -> Values:
         """`complete`, with fields named as they stand at `place` in the file."""

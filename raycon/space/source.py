@@ -37,7 +37,9 @@ class Source:
         """The error for the value at `keys`, on one line."""
         reason = one_line(reason, longest=600)
         field = one_line(field, longest=120) if field else own_name(keys) or None
-        if self.is_overridden(keys):
+        # A part that the file does not write is there only because an override put something into it.
+        made = keys not in self.document.lines and any(key[: len(keys)] == keys for key in self.overridden)
+        if made or self.is_overridden(keys):
             return InvalidFile(reason, file="--set", field=field)
         return InvalidFile(reason, file=self.document.file, line=self.document.line(keys), field=field)
 

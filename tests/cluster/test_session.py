@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
-from raycon.cluster.search import Plan, Worker, plan_slots, refuse_missing_gpu
+from raycon.cluster import search
+from raycon.cluster.overhead import idle_driver
+from raycon.cluster.search import Plan, Worker, plan_slots, refuse_missing_gpu, run_sweep
 from raycon.cluster.session import MARK, Session, end_leftovers, environment, marked_processes
 from raycon.errors import InvalidFile
-from tests.cluster.inline import make_sweep
+from tests.cluster.inline import TRIAL, make_sweep
 
 ORPHAN = (
     "import subprocess, sys\n"
@@ -134,6 +137,16 @@ def test_a_cluster_that_is_too_small_is_refused() -> None:
         plan(2, 0, None, {"gpu": 1})
     with pytest.raises(InvalidFile, match="2 CPU in the cluster, asked 3"):
         plan(2, 0, 3, None)
+
+
+def test_a_sweep_that_does_not_fit_has_asked_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "ray_session", lambda folder: contextlib.nullcontext(Session(2, 0, True)))
+    sweep = make_sweep()
+    driver = idle_driver(tmp_path, sweep, TRIAL)
+    driver.open()
+    with pytest.raises(InvalidFile, match="2 CPU in the cluster, asked 9"):
+        run_sweep(driver, sweep, slots=9, folder=tmp_path)
+    assert driver.history.runs == []
 
 
 @pytest.mark.skipif(any(Path("/dev").glob("nvidia[0-9]*")), reason="this machine has a GPU")

@@ -118,7 +118,7 @@ def test_groups_without_bias_have_no_aligned_accuracy() -> None:
         ({"nearest_neighbours": {"neighbours": 0}}, Data(), BIASED, "scores.nearest_neighbours.neighbours", "1"),
         ({"nearest_neighbours": {"vote": "loud"}}, Data(), BIASED, "scores.nearest_neighbours.vote", "majority"),
         ({"linear_probe": {"l2": -1.0}}, Data(), BIASED, "scores.linear_probe.l2", "0"),
-        ({"linear_probe": {"iterations": "80"}}, Data(), BIASED, "scores.linear_probe.iterations", "integer"),
+        ({"linear_probe": {"iterations": "80"}}, Data(), BIASED, "scores.linear_probe.iterations", "whole number"),
     ],
 )
 def test_what_cannot_be_computed_is_refused_by_name(

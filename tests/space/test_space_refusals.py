@@ -75,7 +75,10 @@ def trial(more: str) -> str:
             "f.yaml:8: data.coarse.1: should be a whole number, not text 'x'",
         ),
         (trial("  data: {bias: {rat: 1}}"), "f.yaml:5: data.bias.rat: is not a known field (did you mean 'rate'?)"),
-        (trial("  data: {dataset: digitz}"), "f.yaml:5: data.dataset: unknown data set 'digitz'"),
+        (
+            trial("  data: {dataset: digitz}"),
+            "f.yaml:5: data.dataset: no data set 'digitz' (did you mean 'digits'?); known: digits, fashion_mnist",
+        ),
         (trial("  encoder: {projection: 5}"), "f.yaml:5: encoder.projection: should be a list, not 5"),
         (trial("  augmentation: {scale: [1]}"), "f.yaml:5: augmentation.scale.1: is missing"),
         (trial("  augmentation: {scale: [1, 2, 3]}"), "f.yaml:5: augmentation.scale: should hold 2 values, not 3"),
@@ -101,7 +104,11 @@ def trial(more: str) -> str:
         (trial("  networks: {decoda: {}}"), "f.yaml:5: networks.decoda: unknown network 'decoda'"),
         (trial("  scores: [linear_probe, linear_probe]"), "f.yaml:5: scores.1: text 'linear_probe' stands twice"),
         (trial("  scores: [3]"), "f.yaml:5: scores.0: should be the name of a score, not 3"),
-        (trial("  scores: [linear_prob]"), "f.yaml:5: scores.linear_prob: unknown protocol 'linear_prob'"),
+        (
+            trial("  scores: [linear_prob]"),
+            "f.yaml:5: scores.linear_prob: unknown protocol 'linear_prob' (did you mean 'linear_probe'?); known: "
+            "linear_probe, nearest_neighbours, coarse_to_fine, groups, geometry",
+        ),
         (
             trial("  seeds: {init: {choice: [1, 2]}}"),
             "f.yaml:5: seeds.init: seeds are repeated, not searched (see `repeat.seeds`)",
@@ -298,11 +305,20 @@ def test_stopping_early_needs_scores_on_the_way() -> None:
 
 def test_choices_under_which_something_is_wrong_are_named() -> None:
     text = "trial:\n  objective: {supcon: {}}\n  data: {dataset: {choice: [digits, mnits]}}\n" + SWEEP
-    assert refusal(text) == "f.yaml:3: data.dataset: unknown data set 'mnits' (with data.dataset = mnits)"
+    reason = "no data set 'mnits'; known: digits, fashion_mnist (with data.dataset = mnits)"
+    assert refusal(text) == f"f.yaml:3: data.dataset: {reason}"
 
 
 @pytest.mark.parametrize(
-    "text", ["trial: [", "trial: {objective: {supcon: {weight: -1}}}", HOLED, "trial: {objektive: {}}"]
+    "text",
+    [
+        "trial: [",
+        "trial: {objective: {supcon: {weight: -1}}}",
+        HOLED,
+        "trial: {objektive: {}}",
+        "trial: {objective: {supcon: {}}, data: {dataset: digitz}}",
+        "trial: {objective: {supcon: {}}, scores: [linear_prob]}",
+    ],
 )
 def test_wrong_files_are_refused_before_torch_is_loaded(text: str, tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
