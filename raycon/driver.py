@@ -434,7 +434,7 @@ class Driver:
         told = "".join(f"\n  {line}" for line in shown) or "\n  (the stored space is not readable)"
         raise Refused(
             f"{self.log.path.parent} holds another search of the name {self.history.name!r}; "
-            f"use another name or folder. Stored -> wanted:{told}"
+            f"`--fork` begins beside it. Stored -> wanted:{told}"
         )
 
     def _write_sweep_file(self) -> None:
