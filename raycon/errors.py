@@ -17,7 +17,9 @@ class InvalidFile(RayconError):
     def __init__(self, reason: str, *, file: str | None = None, line: int | None = None, field: str | None = None):
         self.reason, self.file, self.line, self.field = reason, file, line, field
         place = ":".join(str(part) for part in (file, line) if part is not None)
-        super().__init__(": ".join(part for part in (place, field, reason) if part))
+        message = ": ".join(part for part in (place, field, reason) if part)
+        # One line, whatever a file or an option had in it.
+        super().__init__("".join(letter if letter.isprintable() else " " for letter in message))
 
 
 class MissingData(InvalidFile):

@@ -85,3 +85,10 @@ def test_refused_overrides_name_themselves(override: str, words: str) -> None:
     assert str(caught.value).startswith("--set: ")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_line_break_in_an_override_does_not_break_the_message() -> None:
+    with pytest.raises(InvalidFile) as refused:
+        space_of(FULL, "objective.supcon\n.1=")
+    assert str(refused.value).startswith("--set: ")
+    assert str(refused.value).isprintable()
