@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from raycon.config import Repeat, Sweep, Trial
 from raycon.errors import InvalidFile, MissingData, nearest
-from raycon.space.canonical import canonical_space, differences
+from raycon.space.canonical import canonical_space
 from raycon.space.completion import (
     Catalogue,
     check_encoder,
@@ -179,10 +179,6 @@ class Space:
         """sha256 (hex) of the canonical space, which holds its name and the search seed."""
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
-
-    def diff(self, other: Mapping[str, Any]) -> list[str]:
-        """What has changed since the canonical space `other`: lines `path: old -> new`, empty when nothing has."""
-        return differences(other, self.canonical())
 
     def _corner_values(self) -> list[Values]:
         """The values of the corners. A hole that `--set` has left without any use is taken out of the space."""

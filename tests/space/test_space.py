@@ -13,6 +13,7 @@ import pytest
 from raycon.config import Trial
 from raycon.errors import InvalidFile
 from raycon.space import Filled, Space, load, loads, trial_from, trial_to_plain
+from raycon.space.canonical import differences
 from raycon.space.holes import Condition, Hole
 from tests.space.fake_catalogue import FakeCatalogue
 
@@ -265,7 +266,7 @@ def test_identity_ignores_layout_and_what_does_not_change_the_search() -> None:
         space_of(FULL, "objective.supcon.temperature={log_uniform: [5e-2, 0.5]}"),
         space_of(reordered),
     ):
-        assert same.diff(space.canonical()) == []
+        assert differences(space.canonical(), same.canonical()) == []
         assert same.identity() == space.identity()
     assert len(space.identity()) == 64
 
@@ -301,7 +302,7 @@ def test_identity_sees_what_changes_the_search(override: str, line: str | None) 
         return
     other = space_of(FULL, override)
     assert other.identity() != space.identity()
-    assert other.diff(space.canonical()) == [line]
+    assert differences(space.canonical(), other.canonical()) == [line]
 
 
 def test_canonical_is_json_with_every_default() -> None:
