@@ -119,6 +119,7 @@ def test_random_kills(program: Program, tmp_path: Path) -> None:
     kills: list[str] = []
     while len(kills) < KILLS[workers]:
         if program.process is None or program.process.poll() is not None:
+            assert program.process is None or program.process.returncode in (0, -signal.SIGKILL)
             history = program.history()
             if history is not None and history.finished:
                 program.check(tmp_path / f"reference-{len(kills)}")
@@ -131,9 +132,9 @@ def test_random_kills(program: Program, tmp_path: Path) -> None:
         elif kill_worker(program, role, moments):
             kills.append(role)
     process = program.process
-    while process is None or process.poll() != 0:
+    while process is not None and (code := process.wait(600)) != 0:
+        assert code == -signal.SIGKILL, code
         process = program.start()
-        assert process.wait(600) == 0
     program.check(tmp_path / "reference-last")
     print(f"{len(kills)} kills: {', '.join(kills)}")
 
