@@ -36,12 +36,12 @@ def embed_table(step: Step, trial: Trial, table: ImageTable, device: str = "cpu"
     """The embeddings and unit features of every image of a table, without augmentation. Workers share the images."""
     was_training = step.training
     step.eval()
-    before = encoder_buffers(step.encoder)
+    before = encoder_buffers(step)
     mine = shard(len(table))
     chunks = torch.split(torch.arange(len(table))[mine], ROWS_AT_ONCE)
     parts = [_embed_rows(step, table, rows, device) for rows in chunks]
     embeddings, features = (gather_shards(torch.cat(column), len(table)) for column in zip(*parts, strict=True))
-    if not torch.equal(before, encoder_buffers(step.encoder)):
+    if not torch.equal(before, encoder_buffers(step)):
         raise RuntimeError("an evaluation changed the buffers of the encoder")
     step.train(was_training)
     groups, count = table.product(trial.data.groups)
@@ -58,5 +58,4 @@ def embed_table(step: Step, trial: Trial, table: ImageTable, device: str = "cpu"
 
 def _embed_rows(step: Step, table: ImageTable, rows: Tensor, device: str) -> tuple[Tensor, Tensor]:
     images = normalise(table.images[rows].to(device), table.mean, table.std, step.full)
-    embeddings, features = step.embed(images)
-    return embeddings, features
+    return step.represent(images)

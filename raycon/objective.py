@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from raycon.config import Trial
-from raycon.datasets import Described, check_augmentation, describe
+from raycon.datasets import REVEALABLE, Described, check_augmentation, describe
 from raycon.errors import InvalidFile, nearest
 from raycon.losses import TERMS
 from raycon.networks import NETWORKS
@@ -24,15 +24,20 @@ from raycon.networks.encoders import ENCODERS
 from raycon.scores import PROTOCOLS, validate_scores
 from raycon.signatures import check_knobs, read_signature
 from raycon.transforms import PROVIDES, TRANSFORMS
-from raycon.vocabulary import VOCABULARY
+from raycon.vocabulary import DRAWS, VOCABULARY
+from raycon.whole_batch import is_whole_batch
 
-RESERVED = ("term", "weight", "inputs", "use", "when")
+RESERVED = ("term", "weight", "inputs", "views", "use", "when")
 Section = Literal["objective", "transforms", "networks", "scores"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that a step runs. `inputs` maps its parameters to names of tensors; `provides` is empty for a term."""
+    """One thing that a step runs.
+
+    `inputs` maps its parameters to names of tensors; `provides`, empty for a term, are the names of its results in the
+    function's own order. `views` are those that a term looks at; None: all. `marked`: see `raycon.whole_batch`.
+    """
 
     kind: Literal["transform", "network", "encoder", "term"]
     key: str
@@ -41,11 +46,15 @@ class Part:
     provides: tuple[str, ...] = ()
     knobs: Mapping[str, Any] = field(default_factory=dict)
     weight: float = 1.0
+    views: tuple[int, ...] | None = None
+    marked: bool = False
 
     @property
     def pairwise(self) -> bool:
         """Whether it compares images with one another, so that its inputs are gathered over workers. What the function
-        asks for decides, whatever tensor it is given instead."""
+        asks for decides, whatever tensor it is given instead, or its mark (`raycon.whole_batch`)."""
+        if self.marked or self.kind != "term":
+            return self.marked
         return any(VOCABULARY[name].kind == "pairwise" for name in (*self.inputs, *self.inputs.values()))
 
 
@@ -60,7 +69,19 @@ class Plan:
     @property
     def gathered(self) -> tuple[str, ...]:
         """The names that are gathered over workers, once a step each."""
-        return tuple(dict.fromkeys(name for term in self.terms if term.pairwise for name in term.inputs.values()))
+        names = (name for term in self.terms if term.pairwise for name in term.inputs.values())
+        return tuple(dict.fromkeys(name for name in names if VOCABULARY[name].kind != "shared"))
+
+    @property
+    def drawing(self) -> tuple[str, ...]:
+        """The keys of the parts that ask for random numbers; each has its own."""
+        return tuple(part.key for part in (*self.providers, *self.terms) if "draws" in part.inputs)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Numbers for each image that are only logged."""
+        names = (name for part in self.providers for name in part.provides)
+        return tuple(name for name in names if VOCABULARY[name].kind == "measure")
 
 
 def functions_of(section: Section) -> Mapping[str, Callable[..., Any]]:
@@ -95,6 +116,8 @@ def complete_term(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     filled: dict[str, Any] = {"term": function_name, "weight": float(weight)}
     if "inputs" in entry:
         filled["inputs"] = _check_inputs(function, entry["inputs"])
+    if "views" in entry:
+        filled["views"] = _check_views(function, entry["views"])
     knobs = {knob: value for knob, value in entry.items() if knob not in RESERVED}
     return filled | check_knobs(function, knobs)
 
@@ -114,6 +137,17 @@ def _check_inputs(function: Callable[..., Any], inputs: Any) -> dict[str, str]:
     return dict(inputs)
 
 
+def _check_views(function: Callable[..., Any], views: Any) -> list[int]:
+    if not any("V" in VOCABULARY[name].shape for name in read_signature(function).names):
+        raise InvalidFile("it looks at no tensor that has views", field="views")
+    numbers = list(views) if isinstance(views, list | tuple) else []
+    if not numbers or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in numbers):
+        raise InvalidFile(f"should list views by number, from 0 on, not {views!r}", field="views")
+    if len(set(numbers)) < len(numbers):
+        raise InvalidFile(f"a view stands there twice: {views!r}", field="views")
+    return numbers
+
+
 def complete_network(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of `networks` without holes, checked and filled."""
     return check_knobs(find_function("networks", name), _without_reserved(entry))
@@ -130,10 +164,11 @@ def complete_score(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fits(tensor: str, parameter: str) -> bool:
-    """Whether a tensor can take another's place: both labels or both not, of the same shape; E and D are widths."""
+    """Whether a tensor can take another's place: both labels or both not, both shared or both not, of the same shape; E
+    and D are widths."""
     there, wanted = VOCABULARY[tensor], VOCABULARY[parameter]
     shapes = [tuple("D" if letter == "E" else letter for letter in entry.shape) for entry in (there, wanted)]
-    return shapes[0] == shapes[1] and (there.kind == "label") == (wanted.kind == "label")
+    return shapes[0] == shapes[1] and all((there.kind == kind) == (wanted.kind == kind) for kind in ("label", "shared"))
 
 
 def _without_reserved(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,23 +180,53 @@ def _term(key: str, entry: Mapping[str, Any]) -> Part:
     renamed = entry.get("inputs", {})
     inputs = {name: renamed.get(name, name) for name in read_signature(function).names}
     knobs = {knob: value for knob, value in entry.items() if knob not in RESERVED}
-    return Part("term", key, entry["term"], inputs, knobs=knobs, weight=entry["weight"])
+    views = tuple(entry["views"]) if "views" in entry else None
+    marked = is_whole_batch(function)
+    return Part("term", key, entry["term"], inputs, knobs=knobs, weight=entry["weight"], views=views, marked=marked)
 
 
 def _providers(trial: Trial) -> dict[str, Part]:
-    """Everything that could run, by the name of each tensor that it provides."""
+    """Everything that could run, by the name of each tensor that it provides.
+
+    Where several networks provide a name, the configured one does, else the first of the catalogue.
+    """
     parts: list[Part] = []
     for prefix in (name.removesuffix("views") for name in VOCABULARY if name.endswith("views")):
         provides = (f"{prefix}embeddings", f"{prefix}features")
         parts.append(Part("encoder", trial.encoder.name, trial.encoder.name, {"images": f"{prefix}views"}, provides))
     for name, knobs in trial.transforms.items():
-        names = read_signature(TRANSFORMS[name]).names
-        parts.append(Part("transform", name, name, {n: n for n in names}, PROVIDES[name], knobs))
-    for name, network in NETWORKS.items():
-        knobs = trial.networks.get(name) or check_knobs(network, {})
-        names = read_signature(_forward(network)).names
-        parts.append(Part("network", name, name, {n: n for n in names}, network.provides, knobs))
-    return {name: part for part in parts for name in part.provides}
+        function = TRANSFORMS[name]
+        inputs = {n: n for n in read_signature(function).names}
+        parts.append(Part("transform", name, name, inputs, PROVIDES[name], knobs, marked=is_whole_batch(function)))
+    found = {name: part for part in parts for name in part.provides}
+    configured = [name for name in NETWORKS if name in trial.networks]
+    for name in (*configured, *(name for name in NETWORKS if name not in configured)):
+        for part in _network_parts(name, trial):
+            for provided in part.provides:
+                if name in configured and (rival := found.get(provided)) and rival.kind == "network":
+                    raise InvalidFile(f"{rival.function} provides {provided!r} as well", field=f"networks.{name}")
+                found.setdefault(provided, part)
+    return found
+
+
+def _network_parts(name: str, trial: Trial) -> list[Part]:
+    """A network as it stands, and again for each `X_embeddings` from which it can make `X_` of all that it provides.
+
+    The same weights serve all views that the same encoder saw; a second encoder (`twin_`) has a copy of its own.
+    """
+    network = NETWORKS[name]
+    knobs = trial.networks.get(name) or check_knobs(network, {})
+    names = read_signature(_forward(network)).names
+    parts = [Part("network", name, name, {n: n for n in names}, network.provides, knobs)]
+    if "embeddings" not in names:
+        return parts
+    for prefix in (found.removesuffix("embeddings") for found in VOCABULARY if found.endswith("_embeddings")):
+        provides = tuple(f"{prefix}{provided}" for provided in network.provides)
+        if all(provided in VOCABULARY for provided in provides):
+            inputs = {n: f"{prefix}{n}" if n == "embeddings" else n for n in names}
+            key = name if f"{prefix}views" in VOCABULARY else f"{prefix}{name}"
+            parts.append(Part("network", key, name, inputs, provides, knobs))
+    return parts
 
 
 def _forward(network: type[Auxiliary]) -> Callable[..., Any]:
@@ -173,11 +238,12 @@ def resolve(trial: Trial, described: Described) -> Plan:
     """The plan of a trial.
 
     Raises InvalidFile, with the path of the term as its field, if a name is asked for that nothing offers, if providers
-    need one another in a circle, or if a transform or network is configured that nothing asks for.
+    need one another in a circle, if two configured networks provide the same name, or if a transform or network is
+    configured that nothing asks for.
     """
     if not trial.objective:
         raise InvalidFile("an objective needs at least one term", field="objective")
-    offered = ("views", "labels", *described.revealed)
+    offered = ("views", "labels", "indices", "draws", *described.revealed)
     providers = _providers(trial)
     terms = tuple(_term(key, entry) for key, entry in trial.objective.items())
     ordered: list[Part] = []
@@ -186,7 +252,7 @@ def resolve(trial: Trial, described: Described) -> Plan:
             _visit(name, term, offered, providers, ordered, pending=())
     for section in ("transforms", "networks"):
         for name in getattr(trial, section):
-            if not any(part.key == name for part in ordered):
+            if not any(part.function == name for part in ordered):
                 raise InvalidFile("no term asks for what it provides", field=f"{section}.{name}")
     return Plan(offered, tuple(ordered), terms)
 
@@ -203,8 +269,8 @@ def _visit(
     if name in offered:
         return
     if name not in providers:
-        hint = " (set data.reveal: [bias_labels])" if name == "bias_labels" else ""
-        also = f"any of the networks and transforms ({', '.join(providers)})"
+        hint = f" (set data.reveal: [{name}])" if name in REVEALABLE else ""
+        also = "any of the networks and transforms that are configured"
         field_name = f"objective.{asker.key}" if asker.kind == "term" else f"{asker.kind}s.{asker.key}"
         raise InvalidFile(
             f"{asker.function} needs {name!r}, which neither the data ({', '.join(offered)}) nor {also} offers{hint}",
@@ -259,8 +325,11 @@ def _reaches_encoder(plan: Plan) -> bool:
 
 def _try_term(term: Part, trial: Trial) -> None:
     """Calls a term once on four tiny images, so that what it cannot do (one view, say) is known before training."""
+    if term.views is not None and max(term.views) >= trial.training.views:
+        reason = f"views count from 0, and training.views is {trial.training.views}"
+        raise InvalidFile(reason, field=f"objective.{term.key}.views")
     tensors = tiny_tensors(views=trial.training.views)
-    inputs = [tensors[name] for name in term.inputs.values()]
+    inputs = [select_views(name, tensors[name], term.views) for name in term.inputs.values()]
     try:
         TERMS[term.function](*inputs, **term.knobs)
     except (ValueError, RuntimeError, IndexError) as error:
@@ -269,19 +338,29 @@ def _try_term(term: Part, trial: Trial) -> None:
         raise InvalidFile(reason, field=f"objective.{term.key}") from None
 
 
+def select_views(name: str, values: Tensor, views: tuple[int, ...] | None) -> Tensor:
+    """`values` of the tensor `name`, with those `views` alone where it has an axis of views; None: all of them."""
+    return values if views is None or "V" not in VOCABULARY[name].shape else values[:, list(views)]
+
+
 def tiny_tensors(*, views: int = 2, images: int = 4) -> dict[str, Tensor]:
     """A small random value for every name of the vocabulary: two classes, two bias labels, unit features."""
     generator = torch.Generator().manual_seed(0)
     sizes = {"N": images, "V": views, "C": 1, "H": 4, "W": 4, "E": 6, "D": 5, "K": 2}
+    sizes |= {"Q": 8, "P": 3, "G": 2, "S": 6, "R": DRAWS}
     tensors: dict[str, Tensor] = {}
     for name, entry in VOCABULARY.items():
         shape = [sizes[letter] for letter in entry.shape]
         if entry.kind == "label":
-            half = images // 2 if name == "labels" else 1
-            tensors[name] = torch.arange(images).div(half, rounding_mode="floor") % 2
+            half = images // 2 if name in ("labels", "assignments") else 1
+            tensors[name] = torch.arange(images).div(half, rounding_mode="floor") % (images if name == "indices" else 2)
             continue
         values = torch.randn(shape, generator=generator)
-        tensors[name] = torch.nn.functional.normalize(values, dim=-1) if entry.kind == "pairwise" else values
+        if name in ("class_frequencies", "group_weights"):
+            values = values.softmax(0)
+        elif name in ("draws", "mixed_share", "sample_weights"):
+            values = torch.rand(shape, generator=generator)
+        tensors[name] = torch.nn.functional.normalize(values, dim=-1) if entry.unit else values
     return tensors
 
 
@@ -296,6 +375,7 @@ def explain(trial: Trial) -> list[str]:
         lines.append(f"{part.kind:<8} {_call(part)} -> {', '.join(part.provides)}{_knobs(part)}")
     for term in plan.terms:
         place = "over all workers" if term.pairwise else "per worker"
+        place += f"; views {', '.join(map(str, term.views))}" if term.views else ""
         shown = f"{term.weight:g} x {_call(term)}"
         lines.append(f"term     {term.key}: {shown}{_knobs(term)}; {place}")
     lines.append(f"scores   {', '.join(trial.scores)} on the frozen encoder")

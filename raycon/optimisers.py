@@ -47,8 +47,8 @@ class LARS(torch.optim.Optimizer):
 
 
 def build_optimiser(model: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """The optimiser that `training` names, over all parameters of a model."""
-    parameters = list(model.parameters())
+    """The optimiser that `training` names, over all parameters of a model that are trained by gradient."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if training.optimiser == "adamw":
         return torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
     if training.optimiser == "sgd":

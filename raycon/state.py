@@ -21,8 +21,8 @@ class State:
 
     There are no random streams to keep: every draw is keyed by (seed, epoch, sample or step), see `raycon.training`.
 
-    epoch: finished epochs. index: finished steps of the epoch under way. sums: float64 [T + 2], over those steps, of
-    every term, the total and the gradient's norm. bad_step: the first step of the epoch that was not finite, or -1.
+    epoch: finished epochs. index: finished steps of the epoch under way. sums: float64 [L + 2], over those steps, of
+    all that a step logs, the total and the gradient's norm. bad_step: its first step that was not finite, or -1.
     scored: the metrics of the last finished epoch, so that a result that got lost with its driver can be told again.
     """
 
@@ -42,9 +42,8 @@ class State:
 
     def begin_epoch(self) -> None:
         """Forgets the sums of the epoch before."""
-        terms = len(self.step.plan.terms)
         self.index = 0
-        self.sums = torch.zeros(terms + 2, dtype=torch.float64, device=self.device)
+        self.sums = torch.zeros(len(self.step.logged) + 2, dtype=torch.float64, device=self.device)
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=self.device)
         self.seconds = 0.0
 

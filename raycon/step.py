@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -10,16 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raycon.collectives import gather_rows
+from raycon.collectives import gather_rows, rank, world_size
 from raycon.config import Trial
 from raycon.datasets import Described
-from raycon.losses import TERMS
+from raycon.losses import MEASURES, TERMS
 from raycon.networks import NETWORKS
 from raycon.networks.auxiliary import Auxiliary, Shapes
-from raycon.networks.encoders import build_encoder
+from raycon.networks.encoders import ImageEncoder, build_encoder
 from raycon.networks.heads import build_projection
-from raycon.objective import Part, Plan, resolve
+from raycon.objective import Part, Plan, resolve, select_views
+from raycon.signatures import read_signature
 from raycon.transforms import TRANSFORMS
+from raycon.vocabulary import VOCABULARY
 
 
 def _projection(trial: Trial, plan: Plan) -> tuple[int, ...]:
@@ -38,22 +41,36 @@ class Step(nn.Module):
         self.precision = trial.training.precision
         self.full = torch.float64 if self.precision == "float64" else torch.float32
         self.layout = torch.channels_last if trial.training.channels_last else torch.contiguous_format
-        self.encoder = build_encoder(trial.encoder, channels=described.channels, size=described.size)
-        self.head, projection = build_projection(self.encoder.width, _projection(trial, self.plan))
-        classes = described.attributes[trial.data.labels]
-        shapes = Shapes(described.channels, described.size, self.encoder.width, projection, classes)
-        networks = {
-            part.key: NETWORKS[part.function](shapes, **part.knobs)
-            for part in self.plan.providers
-            if part.kind == "network"
-        }
-        self.networks = nn.ModuleDict(networks)
+        widths = _projection(trial, self.plan)
+        self.encoder, self.head, projection = _backbone(trial, described, widths)
+        shapes = Shapes(
+            channels=described.channels,
+            size=described.size,
+            embedding=self.encoder.width,
+            projection=projection,
+            classes=described.attributes[trial.data.labels],
+            groups=math.prod(described.attributes[name] for name in trial.data.groups),
+            encoder=self.encoder,
+            head=self.head,
+            fresh=lambda: _backbone(trial, described, widths)[:2],
+        )
+        self.networks = nn.ModuleDict()
+        for part in self.plan.providers:
+            if part.kind == "network" and part.key not in self.networks:
+                self.networks[part.key] = NETWORKS[part.function](shapes, **part.knobs)
         self.last: Mapping[str, Tensor] = {}
 
     @property
-    def auxiliaries(self) -> list[Auxiliary]:
-        """The networks beside the encoder, in the order in which they run."""
-        return [network for network in self.networks.values() if isinstance(network, Auxiliary)]
+    def auxiliaries(self) -> dict[str, Auxiliary]:
+        """The networks beside the encoder by name, in the order in which they run."""
+        return {key: network for key, network in self.networks.items() if isinstance(network, Auxiliary)}
+
+    @property
+    def logged(self) -> tuple[str, ...]:
+        """What `forward` tells, in order: terms, networks' own losses, measures of terms, measures of images."""
+        of_terms = [f"{term.key}_{name}" for term in self.plan.terms for name in MEASURES.get(term.function, {})]
+        own = [key for key, network in self.auxiliaries.items() if network.trains_itself]
+        return (*(term.key for term in self.plan.terms), *own, *of_terms, *self.plan.measures)
 
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images [n, C, H, W] -> embeddings [n, E] and unit features [n, D], both in full precision.
@@ -65,8 +82,14 @@ class Step(nn.Module):
             projected = self.head(embeddings)
         return embeddings.to(self.full), functional.normalize(projected.to(self.full), dim=1)
 
+    def represent(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """As `embed`, with the numbers that networks put beside the embeddings (a second backbone): what is judged."""
+        embeddings, features = self.embed(images)
+        further = [network.further_embeddings(images) for network in self.auxiliaries.values()]
+        return torch.cat([embeddings, *(rows for rows in further if rows is not None)], dim=1), features
+
     def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The total, and the value of every term without its weight [T], detached, in the order of the plan.
+        """The total, and the values that `logged` names [L], detached; those of terms are without their weights.
 
         A term of weight zero is computed and stays in the graph: every parameter has a gradient on every worker.
         """
@@ -74,33 +97,51 @@ class Step(nn.Module):
         for part in self.plan.providers:
             step.update(self._provide(part, step))
         gathered = {name: gather_rows(step[name]) for name in self.plan.gathered}
-        values = []
+        values, measured = [], []
         for term in self.plan.terms:
-            source = gathered if term.pairwise else step
-            inputs = [source[name] for name in term.inputs.values()]
+            inputs = self._inputs(term, step | gathered if term.pairwise else step)
             values.append(TERMS[term.function](*inputs, **term.knobs))
+            measured += _measure(term, inputs)
         total = torch.stack([term.weight * value for term, value in zip(self.plan.terms, values, strict=True)]).sum()
-        for network in self.auxiliaries:
-            own = network.own_loss(step)
-            total = total if own is None else total + own
+        for network in self.auxiliaries.values():
+            if network.trains_itself:
+                values.append(network.own_loss(step))
+                total = total + values[-1]
         self.last = {name: value.detach() for name, value in step.items()}
-        return total, torch.stack(values).detach()
+        measured += [self.last[name].to(total.dtype).mean() for name in self.plan.measures]
+        return total, torch.stack([*values, *measured]).detach()
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Lets every network follow the encoder that the optimiser has just moved."""
-        for network in self.auxiliaries:
-            network.after_step(self.encoder, self.last)
+        for network in self.auxiliaries.values():
+            network.after_step(self.encoder, self.head, self.last)
         self.last = {}
 
+    def _inputs(self, part: Part, source: Mapping[str, Tensor]) -> list[Tensor]:
+        """What a part asks for, in its order: the views that it looks at, the random numbers that are its own."""
+        found = {name: select_views(name, source[name], part.views) for name in part.inputs.values()}
+        if "draws" in found:
+            found["draws"] = found["draws"][:, self.plan.drawing.index(part.key)]
+        return [found[name] for name in part.inputs.values()]
+
     def _provide(self, part: Part, step: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        inputs = [step[name] for name in part.inputs.values()]
         if part.kind == "encoder":
-            return self._encode(part, inputs[0])
+            return self._encode(part, step[part.inputs["images"]])
+        inputs = self._inputs(part, step)
+        if part.pairwise:
+            inputs = [
+                rows if VOCABULARY[name].kind == "shared" else gather_rows(rows)
+                for name, rows in zip(part.inputs.values(), inputs, strict=True)
+            ]
         run = self.networks[part.key] if part.kind == "network" else partial(TRANSFORMS[part.function], **part.knobs)
-        with self._autocast(inputs[0].device):
+        with self._autocast(step["views"].device):
             made: dict[str, Tensor] = run(*inputs)
-        return {name: value.to(self.full) if value.is_floating_point() else value for name, value in made.items()}
+        named = NETWORKS[part.function].provides if part.kind == "network" else part.provides
+        found = {name: made[own] for name, own in zip(part.provides, named, strict=True)}
+        if part.pairwise:
+            found = {name: value.chunk(world_size())[rank()] for name, value in found.items()}
+        return {name: value.to(self.full) if value.is_floating_point() else value for name, value in found.items()}
 
     def _encode(self, part: Part, views: Tensor) -> dict[str, Tensor]:
         """All views of all images go through the encoder together, so that batch statistics are shared by the views."""
@@ -113,3 +154,18 @@ class Step(nn.Module):
         if self.precision != "bfloat16" or not self.training:
             return nullcontext()
         return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def _backbone(trial: Trial, described: Described, widths: tuple[int, ...]) -> tuple[ImageEncoder, nn.Module, int]:
+    """An encoder and its head, newly drawn, and the head's width."""
+    encoder = build_encoder(trial.encoder, channels=described.channels, size=described.size)
+    return encoder, *build_projection(encoder.width, widths)
+
+
+@torch.no_grad()
+def _measure(term: Part, inputs: list[Tensor]) -> list[Tensor]:
+    """What is logged of a term beside its value. A measure is given the term's tensors, and those knobs that it has."""
+    return [
+        measure(*inputs, **{knob: term.knobs[knob] for knob in read_signature(measure).knobs})
+        for measure in MEASURES.get(term.function, {}).values()
+    ]

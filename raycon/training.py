@@ -2,7 +2,7 @@
 
 It yields `Progress` now and then and `Scored` at the end of each epoch; all that survives a yield is in `State`, so a
 run that is stopped at any yield, saved, and opened again elsewhere goes on as if nothing had happened. The draws of an
-epoch are keyed by (order seed, epoch, sample) and those of a step by (order seed, epoch, step, rank): they depend
+epoch are keyed by (order seed, epoch, sample) and those of dropout by (order seed, epoch, step, rank): they depend
 neither on what ran before in the same process nor, but for dropout, on the number of workers.
 """
 
@@ -23,21 +23,26 @@ from raycon.collectives import mean_over_workers, smallest_over_workers
 from raycon.config import Trial
 from raycon.datasets import ImageTable, augment, epoch_draws, load_tables
 from raycon.errors import Diverged, InvalidFile
-from raycon.evaluation import score_encoder
+from raycon.evaluation import embed_table, score_encoder
+from raycon.networks.auxiliary import Preparation
 from raycon.optimisers import learning_rate_at
 from raycon.runs import Progress, Scored, World
 from raycon.scores import NotFinite
 from raycon.seeding import derive_seed
 from raycon.space import trial_from
 from raycon.state import State
+from raycon.vocabulary import DRAWS
 
 STEPS_BETWEEN_PROGRESS = 25
 
 
 class Batches:
-    """The batches of an epoch: which images, in which order, with which random changes, for this worker."""
+    """The batches of an epoch: which images, in which order, with which random changes, for this worker.
 
-    def __init__(self, trial: Trial, table: ImageTable, world: World):
+    parts: how many parts of the step ask for random numbers of their own.
+    """
+
+    def __init__(self, trial: Trial, table: ImageTable, world: World, parts: int = 0):
         training = trial.training
         if training.batch_size % world.size:
             raise InvalidFile(
@@ -48,32 +53,56 @@ class Batches:
             raise InvalidFile(
                 f"{training.batch_size} is more than the {len(table)} training images", field="training.batch_size"
             )
-        self.trial, self.world = trial, world
+        self.trial, self.world, self.parts = trial, world, parts
         self.images = table.images.to(world.device)
         self.attributes = {"labels": table.attributes[trial.data.labels].to(world.device)}
         if "bias_labels" in trial.data.reveal:
             self.attributes["bias_labels"] = table.attributes["colour"].to(world.device)
+        if "groups" in trial.data.reveal:
+            self.attributes["groups"] = table.product(trial.data.groups)[0].to(world.device)
         self.mean, self.std = table.mean, table.std
         self.steps = len(table) // training.batch_size
+        self.dtype = torch.float64 if training.precision == "float64" else torch.float32
 
     def begin_epoch(self, epoch: int) -> None:
         """Draws the order of the images and the random numbers of every view. Images left over by the last full batch
         are left out of this epoch; the next order is another."""
-        seed, size = self.trial.seeds.order, len(self.images)
-        generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
-        self.order = torch.randperm(size, generator=generator)
-        self.draws = epoch_draws(size, self.trial.training.views, seed=derive_seed(seed, "augmentation", epoch))
+        self.epoch = epoch
+        generator = torch.Generator().manual_seed(self._seed("order"))
+        self.order = torch.randperm(len(self.images), generator=generator)
+        self.draws = self._view_draws("augmentation")
+        self.further_draws: Tensor | None = None
+        generator.manual_seed(self._seed("draws"))
+        self.part_draws = torch.rand(len(self.images), self.parts, DRAWS, generator=generator)
 
     def batch(self, index: int) -> dict[str, Tensor]:
-        """This worker's share of batch `index`: `views` [N, V, C, H, W], `labels` [N], and what is revealed."""
+        """This worker's share of batch `index`: `views` [N, V, C, H, W], `labels` and `indices` [N], what is revealed,
+        and `draws` [N, parts that ask, R]."""
         share = self.trial.training.batch_size // self.world.size
         start = index * self.trial.training.batch_size + self.world.rank * share
         chosen = self.order[start : start + share]
         rows = chosen.to(self.world.device)
-        dtype = torch.float64 if self.trial.training.precision == "float64" else torch.float32
-        draws = self.draws[chosen].to(self.world.device, dtype)
-        views = augment(self.images[rows], draws, self.trial.augmentation, self.mean, self.std, dtype=dtype)
-        return {"views": views} | {name: values[rows] for name, values in self.attributes.items()}
+        batch = {"views": self._views(rows, self.draws[chosen]), "indices": rows}
+        batch |= {name: values[rows] for name, values in self.attributes.items()}
+        if self.parts:
+            batch["draws"] = self.part_draws[chosen].to(self.world.device, self.dtype)
+        return batch
+
+    def further_views(self, rows: Tensor) -> Tensor:
+        """Views [N, V, C, H, W] of any training images, by their row numbers, drawn apart from the batch's own."""
+        if self.further_draws is None:
+            self.further_draws = self._view_draws("further")
+        return self._views(rows, self.further_draws[rows.to(self.further_draws.device)])
+
+    def _views(self, rows: Tensor, draws: Tensor) -> Tensor:
+        draws = draws.to(self.world.device, self.dtype)
+        return augment(self.images[rows], draws, self.trial.augmentation, self.mean, self.std, dtype=self.dtype)
+
+    def _view_draws(self, purpose: str) -> Tensor:
+        return epoch_draws(len(self.images), self.trial.training.views, seed=self._seed(purpose))
+
+    def _seed(self, purpose: str) -> int:
+        return derive_seed(self.trial.seeds.order, purpose, self.epoch)
 
 
 def train(trial: Trial, tables: Mapping[str, ImageTable], state: State, world: World) -> Iterator[Progress | Scored]:
@@ -82,12 +111,11 @@ def train(trial: Trial, tables: Mapping[str, ImageTable], state: State, world: W
     tables: `train`, and `validation` where scores are due. Raises Diverged, with the step, when a loss or a gradient is
     NaN or infinite.
     """
-    batches = Batches(trial, tables["train"], world)
+    batches = Batches(trial, tables["train"], world, parts=len(state.step.plan.drawing))
     model = _wrap(state, trial, world)
-    for network in state.step.auxiliaries:
-        if state.epoch == 0 and state.index == 0:
-            network.prepare(tables["train"])
     while state.epoch < trial.training.epochs:
+        batches.begin_epoch(state.epoch + 1)
+        _prepare(trial, tables["train"], batches, state, world)
         yield from _run_epoch(trial, batches, model, state, world)
         metrics = _epoch_metrics(trial, batches, state)
         state.epoch += 1
@@ -97,6 +125,21 @@ def train(trial: Trial, tables: Mapping[str, ImageTable], state: State, world: W
         state.begin_epoch()
         state.scored = metrics
         yield Scored(state.epoch, metrics, done)
+
+
+def _prepare(trial: Trial, table: ImageTable, batches: Batches, state: State, world: World) -> None:
+    """Lets every network look at the training images before an epoch, the one that was interrupted included."""
+    preparation = Preparation(
+        trial=trial,
+        table=table,
+        epoch=state.epoch,
+        seed=derive_seed(trial.seeds.order, "prepare", state.epoch),
+        embed=lambda: embed_table(state.step, trial, table, world.device).embeddings,
+        make_views=batches.further_views,
+        resumed=state.index > 0,
+    )
+    for network in state.step.auxiliaries.values():
+        network.prepare(preparation)
 
 
 def _validate(state: State, trial: Trial, tables: Mapping[str, ImageTable], world: World) -> dict[str, float]:
@@ -109,7 +152,6 @@ def _validate(state: State, trial: Trial, tables: Mapping[str, ImageTable], worl
 
 def _run_epoch(trial: Trial, batches: Batches, model: nn.Module, state: State, world: World) -> Iterator[Progress]:
     epoch = state.epoch + 1
-    batches.begin_epoch(epoch)
     state.step.train()
     started = time.monotonic()
     while state.index < batches.steps:
@@ -159,7 +201,7 @@ def _check_finite(state: State, epoch: int) -> None:
 
 def _epoch_metrics(trial: Trial, batches: Batches, state: State) -> dict[str, float]:
     means = mean_over_workers(state.sums / batches.steps).tolist()
-    names = [*(term.key for term in state.step.plan.terms), "total", "gradient_norm"]
+    names = [*state.step.logged, "total", "gradient_norm"]
     metrics = {f"train/objective/{name}": value for name, value in zip(names, means, strict=True)}
     metrics["train/objective/learning_rate"] = float(state.optimiser.param_groups[0]["lr"])
     metrics["train/speed/seconds"] = state.seconds

@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "seeding", "knobs", "runs"),
-    ("vocabulary", "metric_names", "wording", "signatures", "config", "disk", "collectives"),
+    ("vocabulary", "whole_batch", "metric_names", "wording", "signatures", "config", "disk", "collectives"),
     ("losses", "transforms", "statistics", "checkpoints", "lock", "events"),
     ("datasets", "history", "stopping"),
     ("networks", "scores"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from raycon.datasets.catalogue import DATASETS, CoarseMap, DatasetInfo, Described, describe
+from raycon.datasets.catalogue import DATASETS, REVEALABLE, CoarseMap, DatasetInfo, Described, describe
 
 if TYPE_CHECKING:
     from raycon.datasets.augmentation import augment, check_augmentation, epoch_draws, normalise
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DATASETS",
+    "REVEALABLE",
     "CoarseMap",
     "DatasetInfo",
     "Described",

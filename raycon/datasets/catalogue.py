@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from raycon.config import Data
 from raycon.errors import InvalidFile, nearest
 
-REVEALABLE = ("bias_labels",)
+REVEALABLE = ("bias_labels", "groups")
 COLOUR_COUNT = 10
 
 
@@ -124,6 +124,8 @@ def describe(data: Data) -> Described:
         _known(name, REVEALABLE, "data.reveal", "name to reveal")
     if "bias_labels" in data.reveal and data.bias is None:
         raise InvalidFile("bias_labels are the colours of data.bias, which is not set", field="data.reveal")
+    if "groups" in data.reveal and not data.groups:
+        raise InvalidFile("groups are the combinations of data.groups, which is empty", field="data.reveal")
     for name in data.groups:
         _known(name, attributes, "data.groups", "attribute", _hint_of_group(data, name))
     if len(set(data.groups)) < len(data.groups):

@@ -35,7 +35,12 @@ TERMS: dict[str, Callable[..., Tensor]] = {
     "cross_entropy": cross_entropy,  # Szegedy et al. 2016 for the smoothing, arXiv 1512.00567
 }
 
+MEASURES: dict[str, dict[str, Callable[..., Tensor]]] = {}
+"""Term -> numbers that are logged beside its value as `train/objective/<key>_<name>`. A measure takes the term's
+tensors, has some of its knobs, returns a scalar, and carries no gradient."""
+
 __all__ = [
+    "MEASURES",
     "TERMS",
     "class_conditional_infonce",
     "cross_entropy",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -21,7 +21,11 @@ from raycon.losses import (
 )
 from tests.golden.vectors import Vector
 
-Adapter = Callable[[Vector], Tensor]
+Adapter = Callable[[Vector], Tensor | Mapping[str, Tensor]]
+
+TOLERANCES: dict[tuple[str, str], float] = {}
+"""(family, array) -> absolute tolerance, where the reference computed in less than float64. None is wider than its
+cause needs."""
 
 
 def _temperatures(vector: Vector) -> dict[str, Any]:

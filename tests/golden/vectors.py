@@ -18,7 +18,8 @@ class NoVectors(Exception):
 
 @dataclass
 class Vector:
-    """One stored case. `free` holds the tensors that an adapter asked for with gradient."""
+    """One stored case. `free` holds the tensors that an adapter asked for with gradient, by the name under which that
+    gradient is stored."""
 
     path: Path
     arrays: dict[str, np.ndarray[Any, Any]]
@@ -27,10 +28,12 @@ class Vector:
     def tensor(self, name: str) -> Tensor:
         return torch.from_numpy(self.arrays[name])
 
-    def leaf(self, name: str) -> Tensor:
-        """The tensor, as a variable to differentiate by."""
-        self.free[name] = self.tensor(name).clone().requires_grad_()
-        return self.free[name]
+    def leaf(self, name: str, gradient: str | None = None) -> Tensor:
+        """The tensor, as a variable to differentiate by. Its gradient is stored as `gradient`; by default as `grad` for
+        the first leaf, and as `grad_<name>` for the others."""
+        stored = gradient or (f"grad_{name}" if self.free else "grad")
+        self.free[stored] = self.tensor(name).clone().requires_grad_()
+        return self.free[stored]
 
     def number(self, name: str) -> float:
         return float(self.arrays[name])

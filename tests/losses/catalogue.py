@@ -14,14 +14,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from raycon.losses import TERMS
-from raycon.vocabulary import VOCABULARY
+from raycon.vocabulary import DRAWS, VOCABULARY
 
 Inputs = dict[str, Any]  # tensors; Any lets them be spread over a term's positional arguments
 Knobs = dict[str, Any]
 
-SIZES = {"C": 2, "H": 2, "W": 3, "E": 5, "D": 4, "K": 4}
+SIZES = {"C": 2, "H": 2, "W": 3, "E": 5, "D": 4, "K": 4, "Q": 6, "P": 3, "G": 2, "S": 6, "R": DRAWS}
 LABELS = (0, 0, 1, 1, 2, 0, 1)
 BIAS_LABELS = (0, 1, 1, 0, 0, 0, 1)
+LABEL_LIKE: dict[str, Sequence[int]] = {"indices": range(9), "mixed_labels": (1, 0, 0, 2, 2, 1, 3)}
+SHARES = ("class_frequencies", "group_weights")
+UNIFORM = ("draws", "mixed_share", "sample_weights")
 VARIED = 0.3  # inside the bounds of every kind of knob
 
 
@@ -87,12 +90,17 @@ def inputs(
     made: Inputs = {}
     for tensor in tensor_names(TERMS[name]):
         entry = VOCABULARY[tensor]
-        if entry.kind == "label":
-            made[tensor] = torch.tensor(bias_labels[: len(labels)] if tensor == "bias_labels" else labels)
-            continue
         sizes = {**SIZES, "N": len(labels), "V": views}
-        values = torch.randn([sizes[letter] for letter in entry.shape], generator=generator, dtype=torch.float64)
-        made[tensor] = (functional.normalize(values, dim=-1) if entry.kind == "pairwise" else values).to(dtype)
+        shape = [sizes[letter] for letter in entry.shape]
+        if entry.kind == "label":
+            made[tensor] = torch.tensor({"labels": labels, **LABEL_LIKE}.get(tensor, bias_labels)[: len(labels)])
+            continue
+        values = torch.randn(shape, generator=generator, dtype=torch.float64)
+        if tensor in SHARES:
+            values = values.softmax(0)
+        elif tensor in UNIFORM:
+            values = values.sigmoid()
+        made[tensor] = (functional.normalize(values, dim=-1) if entry.unit else values).to(dtype)
     return made
 
 

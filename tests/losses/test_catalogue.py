@@ -14,7 +14,7 @@ import torch
 
 from raycon import losses
 from raycon.losses import TERMS
-from raycon.vocabulary import VOCABULARY
+from raycon.vocabulary import VOCABULARY, Kind
 from tests.losses.catalogue import (
     Knobs,
     all_settings,
@@ -35,8 +35,9 @@ every_default = pytest.mark.parametrize(("name", "knobs"), default_settings(), i
 def test_vocabulary_is_consistent() -> None:
     for key, entry in VOCABULARY.items():
         assert key == entry.name and entry.meaning
-        assert entry.kind in ("pairwise", "per_image", "label")
-        assert entry.shape[0] == "N" and (len(entry.shape) == 1) == (entry.kind == "label")
+        assert entry.kind in typing.get_args(Kind)
+        assert (entry.shape[0] == "N") == (entry.kind != "shared")
+        assert len(entry.shape) == 1 or entry.kind not in ("label", "measure")
 
 
 @every_term
@@ -128,20 +129,20 @@ def test_gradient_is_the_derivative(name: str, knobs: Knobs) -> None:
 def test_order_of_the_batch_does_not_matter(name: str, knobs: Knobs) -> None:
     tensors = inputs(name)
     order = torch.tensor([4, 2, 6, 0, 5, 1, 3])
-    shuffled = {key: tensor[order] for key, tensor in tensors.items()}
+    shuffled = {key: t if VOCABULARY[key].kind == "shared" else t[order] for key, t in tensors.items()}
     torch.testing.assert_close(TERMS[name](**shuffled, **knobs), TERMS[name](**tensors, **knobs))
 
 
 @every_default
 def test_rotation_of_feature_space_does_not_matter(name: str, knobs: Knobs) -> None:
     tensors = inputs(name)
-    pairwise = [key for key in tensors if VOCABULARY[key].kind == "pairwise"]
-    if not pairwise:
-        assert name in ("reconstruction", "cross_entropy")
+    unit = [key for key in tensors if VOCABULARY[key].unit]
+    if not unit:
+        assert not any(VOCABULARY[key].kind == "pairwise" for key in tensors)
         return
-    size = tensors[pairwise[0]].shape[-1]
+    size = tensors[unit[0]].shape[-1]
     rotation = torch.linalg.qr(torch.randn(size, size, generator=torch.Generator().manual_seed(1)).double())[0]
-    rotated = {key: tensor @ rotation if key in pairwise else tensor for key, tensor in tensors.items()}
+    rotated = {key: tensor @ rotation if key in unit else tensor for key, tensor in tensors.items()}
     torch.testing.assert_close(TERMS[name](**rotated, **knobs), TERMS[name](**tensors, **knobs))
 
 
@@ -187,12 +188,13 @@ def test_poor_batches(name: str, knobs: Knobs, views: int) -> None:
 def test_small_temperature_in_float32(name: str, knobs: Knobs) -> None:
     """Rows rounded to bfloat16, as under autocast, are not quite of unit length: logits may exceed 1 / temperature."""
     if "temperature" not in knobs:
-        assert name in ("reconstruction", "cross_entropy")
+        assert not any(VOCABULARY[key].kind == "pairwise" for key in inputs(name))
         return
     tensors = inputs(name, dtype=torch.float32)
-    random = tensors["features"].bfloat16().float()
-    for rows in (random, random[:1, :1].expand_as(random)):
-        loss, gradients = value_and_gradients(name, {**tensors, "features": rows}, {**knobs, "temperature": 0.01})
+    random = {key: t.bfloat16().float() for key, t in tensors.items() if VOCABULARY[key].kind == "pairwise"}
+    alike = {key: t[:1, :1].expand_as(t) for key, t in random.items()}
+    for rows in (random, alike):
+        loss, gradients = value_and_gradients(name, {**tensors, **rows}, {**knobs, "temperature": 0.01})
         assert loss.isfinite() and all(gradient.isfinite().all() for gradient in gradients)
 
 
@@ -207,11 +209,13 @@ def test_never_waits_for_the_device(name: str, knobs: Knobs) -> None:
 @every_term
 def test_wrong_shapes_are_refused(name: str) -> None:
     for tensor in inputs(name):
+        if VOCABULARY[tensor].shape[0] not in ("N", "K"):
+            continue  # a queue may have any length
         broken = inputs(name)
         broken[tensor] = broken[tensor][:-1]
         if len(broken) > 1:
             with pytest.raises(ValueError, match=r"must be|is not of"):
                 TERMS[name](**broken)
-    empty = {key: tensor[:0] for key, tensor in inputs(name).items()}
+    empty = {key: t if VOCABULARY[key].kind == "shared" else t[:0] for key, t in inputs(name).items()}
     with pytest.raises(ValueError, match=r"empty|must be|is not of"):
         TERMS[name](**empty)
