@@ -25,6 +25,13 @@ class Vector:
     arrays: dict[str, np.ndarray[Any, Any]]
     free: dict[str, Tensor] = field(default_factory=dict)
 
+    def single(self) -> Vector:
+        """The same case with every float64 array but the numbers in float32."""
+        return Vector(
+            self.path,
+            {n: a.astype(np.float32) if a.dtype == np.float64 and a.ndim else a for n, a in self.arrays.items()},
+        )
+
     def tensor(self, name: str) -> Tensor:
         return torch.from_numpy(self.arrays[name])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,28 +11,20 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-import raycon
 from raycon.config import Trial
 from raycon.datasets import load_tables
 from raycon.runs import Scored, World
 from raycon.state import State
 from raycon.training import train
+from tests.shipped import FILES, fullest_trial
 from tests.training.trials import small_trial
-
-SPACES = Path(raycon.__file__).parents[1] / "search_spaces"
 
 
 def _trial(name: str) -> Trial:
     """The first configuration of a shipped file that uses all terms, in float64, cut to one epoch of five steps."""
-    if name == "cross_entropy":
-        return _classifier_alone()
-    if name == "rebound":
-        return _rebound()
-    space = raycon.load(SPACES / name)
-    trial = max((corner.trial for corner in space.corners()), key=lambda t: len(t.objective))
-    data = replace(trial.data, train_size=5 * 32, validation_size=50)
-    training = replace(trial.training, epochs=1, batch_size=32, precision="float64", learning_rate=1e-3)
-    return replace(trial, data=data, training=training)
+    if name in SPECIAL:
+        return SPECIAL[name]()
+    return fullest_trial(name, images=5 * 32, epochs=1, batch_size=32, precision="float64", learning_rate=1e-3)
 
 
 def _classifier_alone() -> Trial:
@@ -50,6 +42,9 @@ def _rebound() -> Trial:
         training__precision="float64",
         training__learning_rate=1e-3,
     )
+
+
+SPECIAL: dict[str, Callable[[], Trial]] = {"cross_entropy": _classifier_alone, "rebound": _rebound}
 
 
 def _worker(rank: int, size: int, name: str, folder: str) -> None:
@@ -71,9 +66,7 @@ def _finish(trial: Trial, world: World) -> tuple[State, dict[str, float]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(
-    "name", ["digits_demo.yaml", "thanos.yaml", "epsilon_supinfonce_fairkl.yaml", "cross_entropy", "rebound"]
-)
+@pytest.mark.parametrize("name", [*FILES, *SPECIAL])
 def test_parameters_after_five_steps_are_those_of_one_worker(name: str, tmp_path: Path) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     spawn(_worker, args=(2, name, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]  # torch leaves it untyped
