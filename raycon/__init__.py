@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raycon import losses
     from raycon.api import Settings, load, repeat, report, sweep, train
+    from raycon.studies import ablate
 
-__all__ = ["Settings", "load", "losses", "repeat", "report", "sweep", "train"]
+__all__ = ["Settings", "ablate", "load", "losses", "repeat", "report", "sweep", "train"]
 __version__ = "0.1.0"
 
 
@@ -17,6 +18,8 @@ def __getattr__(name: str) -> Any:
     # Lazily, so that `raycon --help` and the configuration never wait for torch.
     if name == "losses":
         return importlib.import_module("raycon.losses")
+    if name == "ablate":
+        return importlib.import_module("raycon.studies").ablate
     if name in __all__:
         return getattr(importlib.import_module("raycon.api"), name)
     raise AttributeError(f"module 'raycon' has no attribute {name!r}")

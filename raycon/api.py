@@ -18,9 +18,11 @@ from raycon.errors import InvalidFile, RayconError, Refused, SomeRunsFailed, nea
 from raycon.events import EventLog
 from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep, read_sweep_file
 from raycon.lock import FolderLock
+from raycon.own_code import NO_CODE, OwnCode, activate, keep_code, own_code, refuse_while_loading
 from raycon.repeats import Difference, Listed, ListSampler, check_fresh, check_score, paired_differences, score_of
 from raycon.runs import Progress, Scored
-from raycon.space import Space, load, trial_to_plain
+from raycon.space import Space, name_of, trial_to_plain
+from raycon.space import load as load_space
 from raycon.train_folder import claimed, default_folder
 
 if TYPE_CHECKING:
@@ -145,43 +147,93 @@ class RepeatResult:
         return paired_differences(self.history, self.score)
 
 
+def load(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    terms: Sequence[Callable[..., Any]] = (),
+    code: OwnCode | Sequence[str | Path] = (),
+) -> Space:
+    """The space in a file, with `path=value` overrides put in, checked at its corners.
+
+    terms: functions of your own that the file names as terms, written as those of `raycon.losses` are; their text is
+    hashed into the space's identity and goes along with every run. code: files of your own (see `raycon.own_code`).
+    Raises InvalidFile: one line, with file, line, dotted field, reason and often the nearest name.
+    """
+    refuse_while_loading("raycon.load")
+    given = own_code(terms, files=code)
+    return _using(load_space(path, overrides, code=given), given)
+
+
+def _using(space: Space, given: OwnCode) -> Space:
+    """The space, if it uses all code that it was given: what is named nowhere is a slip."""
+    for text in given.texts:
+        if text not in space.code.texts:
+            names = ", ".join(OwnCode((text,)).names)
+            raise InvalidFile(
+                f"{space.name} names none of {names} in objective, transforms or networks", field="own code"
+            )
+    return space
+
+
+def _with_own(space: Space | str | Path, terms: Sequence[Callable[..., Any]], loop: Callable[..., Any] | None) -> Space:
+    """A space, or that of a file, with functions of the caller's own."""
+    given = own_code(terms, loop)
+    return _using(space.with_code(given) if isinstance(space, Space) else load_space(space, code=given), given)
+
+
 def train(
     trial: Trial | Space,
     *,
+    terms: Sequence[Callable[..., Any]] = (),
+    code: OwnCode = NO_CODE,
     folder: Path | None = None,
     workers: int = 1,
     resources: Mapping[str, float] | None = None,
     on_event: Callable[[Progress | Scored], None] = lambda event: None,
 ) -> dict[str, float]:
-    """Trains one trial and returns its final metrics. A space stands for its first configuration.
+    """Trains one trial and returns its final metrics. A space stands for its first configuration, and brings its own
+    code; `terms` are functions of your own, `code` is that of a trial which stands alone.
 
     One worker trains in this process, several in a Ray Train run of the same loop. `folder`: where checkpoints go; an
     earlier run of the same trial there is taken up. Without one, one worker keeps nothing and several take a folder
     below the output folder. Raises Diverged with the step if a loss is not finite, Refused if the folder holds another
     configuration or another process is at work there.
     """
-    trial = trial if isinstance(trial, Trial) else first_trial(trial)
+    refuse_while_loading("raycon.train")
+    code += own_code(terms)
+    if isinstance(trial, Space):
+        code, trial = trial.code + code, first_trial(trial)
+    if code:
+        activate(code)
     if folder is None and workers > 1:
-        folder = default_folder(Settings().folder, trial)
+        folder = default_folder(Settings().folder, trial, code)
     if folder is None:
-        return _train_here(trial, None, None, resources, on_event)
-    with claimed(folder, trial) as resume:
+        return _train_here(trial, code, None, None, resources, on_event)
+    with claimed(folder, trial, code) as resume:
         if workers == 1:
-            return _train_here(trial, folder, resume, resources, on_event)
-        return _train_together(trial, folder, resume, workers, resources, on_event)
+            return _train_here(trial, code, folder, resume, resources, on_event)
+        return _train_together(trial, code, folder, resume, workers, resources, on_event)
 
 
 def _train_here(
     trial: Trial,
+    code: OwnCode,
     folder: Path | None,
     resume: Path | None,
     resources: Mapping[str, float] | None,
     on_event: Callable[[Progress | Scored], None],
 ) -> dict[str, float]:
-    from raycon.training import train_here
+    if code.loop is not None:
+        from raycon.own_loop import train_here as train_own
 
+        events = train_own(code, trial, folder, resume, _device(resources))
+    else:
+        from raycon.training import train_here
+
+        events = train_here(trial, folder, resume, _device(resources))
     last: Scored | None = None
-    for event in train_here(trial, folder, resume, _device(resources)):
+    for event in events:
         on_event(event)
         last = event if isinstance(event, Scored) else last
     return dict(last.metrics) if last else {}
@@ -189,6 +241,7 @@ def _train_here(
 
 def _train_together(
     trial: Trial,
+    code: OwnCode,
     folder: Path,
     resume: Path | None,
     workers: int,
@@ -209,9 +262,24 @@ def _train_together(
     assignment["resume"] = str(resume) if resume else None
     wanted = dict(resources) if resources else None
     metrics: dict[str, float] = train_workers(
-        assignment, workers, folder=Path(assignment["folder"]), resources=wanted, on_report=tell
+        assignment | _shipped(code),
+        workers,
+        folder=Path(assignment["folder"]),
+        resources=wanted,
+        on_report=tell,
+        **_factory(code),
     )
     return metrics
+
+
+def _shipped(code: OwnCode) -> dict[str, Any]:
+    """What goes along with every assignment."""
+    return {"code": list(code.texts)} if code else {}
+
+
+def _factory(code: OwnCode) -> dict[str, str]:
+    """What opens the runs, where it is not the shipped loop."""
+    return {"factory": "raycon.own_loop:open_run"} if code.loop is not None else {}
 
 
 def first_trial(space: Space) -> Trial:
@@ -230,8 +298,10 @@ def _device(resources: Mapping[str, float] | None) -> str:
 
 
 def sweep(
-    space: Space,
+    space: Space | str | Path,
     *,
+    terms: Sequence[Callable[..., Any]] = (),
+    train: Callable[..., Any] | None = None,
     trials: int | None = None,
     settings: Settings = Settings(),
     observer: Observer | None = None,
@@ -239,10 +309,14 @@ def sweep(
 ) -> SweepResult:
     """Searches a space with Ray and Optuna, all of it in MLflow; the same call continues where the last one ended.
 
+    space: as `load` gives it, or its file. terms: functions of your own that it names. train: a generator function of
+    your own in place of the shipped loop (see `raycon.own_loop`). The text of both is part of the search's identity.
     trials: how many runs in all, by default the file's; more than before extends a finished sweep. Raises Refused if
     the folder holds another search of that name (with `fork`, this one gets a folder of its own beside it), InvalidFile
     and MissingData before anything is started, SomeRunsFailed at the end if a run failed.
     """
+    refuse_while_loading("raycon.sweep")
+    space = _with_own(space, terms, train)
     wanted = replace(space.sweep, trials=trials or space.sweep.trials)
     if not (wanted.maximize or wanted.minimize):
         raise InvalidFile(
@@ -253,11 +327,12 @@ def sweep(
     if wanted.trials < len(wanted.first):
         reason = f"{wanted.trials} is less than the {len(wanted.first)} configurations of sweep.first, which all run"
         raise InvalidFile(reason, field="--trials")
-    space.located(lambda: check_data(first_trial(space)))
+    if space.code.loop is None:
+        space.located(lambda: check_data(first_trial(space)))
     from raycon.cluster.sampling import OptunaSampler
 
     folder = _own_folder(space, settings) if fork else settings.folder / space.name
-    _run(folder.name, space.identity(), space, OptunaSampler(space, wanted), wanted, settings, observer)
+    _run(folder.name, space.identity(), space, OptunaSampler(space, wanted), wanted, settings, observer, space.code)
     return SweepResult(space, folder, settings)
 
 
@@ -293,6 +368,7 @@ def repeat(
     seeds, against, score: by default those of the file's `repeat`. A rival is given as in `sweep.first`. Raises Refused
     if a seed took part in choosing the winner.
     """
+    refuse_while_loading("raycon.repeat")
     space, settings = winner.space, winner.settings
     chosen = tuple(space.repeat.seeds if seeds is None else seeds)
     rivals = space.repeat.against if against is None else against
@@ -305,10 +381,17 @@ def repeat(
     check_fresh(chosen, list(configurations.values()))
     wanted_score = score or score_of(space.repeat, space.sweep)
     check_score(wanted_score, list(configurations.values()))
-    listed = Listed(winner.sweep, configurations, chosen, wanted_score)
-    space.located(lambda: check_data(configurations[WINNER]))
-    _run(listed.name, listed.identity(), listed, ListSampler(listed), listed.sweep(space.sweep), settings, observer)
+    listed = Listed(winner.sweep, configurations, chosen, wanted_score, tuple(space.code.hashes))
+    if space.code.loop is None:
+        space.located(lambda: check_data(configurations[WINNER]))
+    run_listed(listed, space.sweep, settings, observer, space.code)
     return RepeatResult(settings.folder / listed.name, wanted_score, same)
+
+
+def run_listed(listed: Listed, like: Sweep, settings: Settings, observer: Observer | None, code: OwnCode) -> None:
+    """Runs what is left of a list of runs, with the workers and retries of the sweep `like`."""
+    sampler, wanted = ListSampler(listed), listed.sweep(like)
+    _run(listed.name, listed.identity(), listed, sampler, wanted, settings, observer, code)
 
 
 def check_data(trial: Trial) -> None:
@@ -322,7 +405,14 @@ def check_data(trial: Trial) -> None:
 
 
 def _run(
-    name: str, identity: str, space: Any, sampler: Sampler, wanted: Sweep, settings: Settings, observer: Observer | None
+    name: str,
+    identity: str,
+    space: Any,
+    sampler: Sampler,
+    wanted: Sweep,
+    settings: Settings,
+    observer: Observer | None,
+    code: OwnCode,
 ) -> None:
     """The common way of a sweep and a repetition: lock, log, driver, cluster, tracker."""
     from raycon.cluster.search import run_sweep
@@ -331,16 +421,32 @@ def _run(
     storage = Path(settings.storage).resolve() / name if settings.storage else folder
     with FolderLock(folder):
         log = EventLog(RealDisk(), folder / LOG_NAME, storage / LOG_NAME)
-        driver = Driver(wanted, name, identity, space, sampler, log, str(storage), usable=lambda p: is_sound(Path(p)))
+        driver = Driver(
+            wanted,
+            name,
+            identity,
+            space,
+            sampler,
+            log,
+            str(storage),
+            usable=lambda p: is_sound(Path(p)),
+            shipped=_shipped(code),
+        )
         driver.open()
+        keep_code(code, {folder, storage})
         if observer is not None:
             observer.on_event(_opened(driver))
         try:
             with _tracker(folder, settings):
-                resources = dict(settings.resources) if settings.resources else None
                 try:
                     run_sweep(
-                        driver, wanted, slots=settings.slots, resources=resources, observer=observer, folder=folder
+                        driver,
+                        wanted,
+                        slots=settings.slots,
+                        resources=dict(settings.resources) if settings.resources else None,
+                        observer=observer,
+                        folder=folder,
+                        **_factory(code),
                     )
                 finally:
                     # Before the tracker ends, so that it delivers this too.
@@ -391,7 +497,7 @@ def find_sweep(name: str, settings: Settings = Settings()) -> Path:
         if (candidate / LOG_NAME).is_file():
             return candidate.resolve()
     if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
-        return find_sweep(load(name).name, settings)
+        return find_sweep(name_of(name), settings)
     known = sorted(path.parent.name for path in settings.folder.glob(f"*/{LOG_NAME}"))
     raise InvalidFile(
         f"no sweep {name!r} in {settings.folder}{nearest(name, known)}; there: {', '.join(known) or 'none'}"
@@ -415,14 +521,22 @@ def report(
     test: bool = False,
     on_run: Callable[[RunRecord], None] = lambda run: None,
 ) -> Path:
-    """Writes the report of a sweep and its repetitions, and returns the page's path.
+    """Writes the report of a sweep and its repetitions, or of an ablation study, and returns the page's path.
 
-    test: opens the test set for the finished repetitions first, which is counted in their logs and delivered to MLflow
-    where a repetition is there already. Raises Refused if there is no repetition to test.
+    test: opens the test set for the finished repetitions, or the study, first, which is counted in their logs and
+    delivered to MLflow where a repetition is there already. Raises Refused if there is no repetition to test.
     """
     from raycon.reporting.report import write_report
+    from raycon.reporting.study_report import write_study_report
 
     folder = find_sweep(name, settings)
+    if "ablation" in read_sweep(folder).canonical:
+        if test:
+            from raycon.sealed import open_test_set
+
+            open_test_set(folder, on_run)
+            _deliver([folder], replace(settings, out=folder.parent))
+        return write_study_report(folder)
     repeats = repeats_of(read_sweep(folder).name, replace(settings, out=folder.parent))
     if test:
         from raycon.sealed import open_test_set

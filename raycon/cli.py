@@ -12,13 +12,15 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from raycon.data_cli import data_app
 from raycon.errors import InvalidFile, RayconError
+from raycon.replication_cli import bundle, replicate, verify
 
 if TYPE_CHECKING:
     from raycon.api import RepeatResult, Settings, SweepResult, Winner
@@ -35,6 +37,7 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(no_args_is_help=True, help="What the event logs in the output folder say.")
 app.add_typer(runs_app, name="runs")
+app.add_typer(data_app, name="data")
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A search space, such as search_spaces/thanos.yaml.")]
 Name = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's name, folder or file.")]
@@ -50,6 +53,10 @@ Tracking = Annotated[
     str | None, typer.Option(help="MLflow URI, or 'off'.  [default: $MLFLOW_TRACKING_URI or a file in --out]")
 ]
 Require = Annotated[bool, typer.Option("--require-tracking", help="Fail at once if MLflow is not reached.")]
+Code = Annotated[
+    list[Path] | None,
+    typer.Option("--code", metavar="FILE.py", help="Your own terms, transforms, networks or loop: Python that is run."),
+]
 Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs of each worker.  [default: 1 where there are any]")]
 
 INTERRUPTED = 130
@@ -67,15 +74,40 @@ def demo(out: Out = None, quiet: Quiet = False) -> None:
 
 
 @app.command()
-def explain(file: File, overrides: Set = None) -> None:
+def methods(as_json: Json = False) -> None:
+    """List the methods: what each is about, its papers, terms and search spaces."""
+    from raycon.methods import METHODS
+
+    for method in METHODS.values():
+        if as_json:
+            _print(json.dumps(asdict(method)))
+        else:
+            _print(f"{method.name}: {method.idea}", f"    {method.paper}", f"    {', '.join(method.files)}")
+
+
+@app.command()
+def init(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="A method's name, as `raycon methods` lists it.")],
+    data: Annotated[str, typer.Option("--data", metavar="NAME", help="The data set to write the file for.")],
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="[default: METHOD_NAME.yaml]")] = None,
+) -> None:
+    """Write a commented search space to start from: the method's own, for a data set of your choice."""
+    from raycon.starting_file import write_starting_file
+
+    path = write_starting_file(method, data, to)
+    _print(f"{path}: `raycon explain {path}` says what it means, `raycon sweep {path}` runs it")
+
+
+@app.command()
+def explain(file: File, overrides: Set = None, code: Code = None) -> None:
     """Print what a file means: the plan of its first configuration, its knobs, and what it costs. Reads no data."""
     from raycon.api import first_trial
 
-    space = _load(file, overrides)
+    space = _load(file, overrides, code)
     # Only now: a file that is wrong in itself is refused before torch is loaded.
     from raycon.objective import explain as explain_trial
 
-    _print(*explain_trial(first_trial(space)), "")
+    _print(*explain_trial(first_trial(space)), *_own_lines(space), "")
     for path, hole in space.holes.items():
         _print(f"knob     {path}: {json.dumps(hole.plain())}")
     _print(f"corners  {len(space.corners())} configurations at the edges of the space, all valid")
@@ -91,12 +123,13 @@ def plan(
     configurations: Annotated[int, typer.Option(min=3, help="How many, for --probe.")] = 8,
     seeds: Annotated[int, typer.Option(min=2, help="Seeds of each, for --probe.")] = 2,
     slots: Slots = None,
+    code: Code = None,
 ) -> None:
     """Print runs, seeds and time of a sweep; with --probe also whether a search can pay here."""
     from raycon.planning import make_plan
     from raycon.planning import probe as run_probe
 
-    space = _load(file, overrides)
+    space = _load(file, overrides, code)
     found = None
     if probe:
         told = lambda done, of, score: print(f"probe {done}/{of}: {score:.4f}", file=sys.stderr)  # noqa: E731
@@ -116,6 +149,7 @@ def train(
     ] = None,
     out: Out = None,
     gpus: Gpus = None,
+    code: Code = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -132,11 +166,13 @@ def train(
             print(f"epoch {event.epoch} {place}: {shown}", file=sys.stderr)
 
     resources = None if gpus is None else {"gpu": gpus}
-    space = _load(file, overrides)
+    space = _load(file, overrides, code)
     trial = first_trial(space)
-    place = folder or default_folder(_settings(out).folder, trial)
+    place = folder or default_folder(_settings(out).folder, trial, space.code)
     # What the data say about a field of the file is told with its file and line, as what the file itself says is.
-    metrics = space.located(lambda: run_train(trial, folder=place, workers=workers, resources=resources, on_event=tell))
+    metrics = space.located(
+        lambda: run_train(trial, code=space.code, folder=place, workers=workers, resources=resources, on_event=tell)
+    )
     if not quiet:
         print(f"checkpoints: {place}", file=sys.stderr)
     _result(metrics, as_json)
@@ -156,12 +192,13 @@ def sweep(
     fork: Annotated[
         bool, typer.Option("--fork", help="If the name is taken by another search, begin beside it.")
     ] = False,
+    code: Code = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Search a space with Ray Tune and Optuna. The same command continues a sweep that was interrupted."""
-    space = _load(file, overrides)
     settings = _settings(out, slots, gpus, storage, tracking, require_tracking)
+    space = _load_begun(file, overrides, code, settings)
     result, settings = _sweep(space, settings, trials, quiet, as_json, fork)
     _conclude(result, settings, as_json)
 
@@ -180,6 +217,7 @@ def repeat(
     gpus: Gpus = None,
     storage: Storage = None,
     tracking: Tracking = None,
+    code: Code = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -188,8 +226,8 @@ def repeat(
     from raycon.api import repeat as run_repeat
     from raycon.repeats import score_of
 
-    space = _load(file, overrides)
     settings = _settings(out, slots, gpus, storage, tracking)
+    space = _load_begun(file, overrides, code, settings)
     sweep_result = found_sweep(space, settings)
     winner = _chosen(sweep_result, run)
     chosen = _numbers(seeds) if seeds else list(space.repeat.seeds)
@@ -199,6 +237,79 @@ def repeat(
     ) as observer:
         result = run_repeat(winner, seeds=chosen, score=score, observer=observer)
     _repeated(result, as_json)
+
+
+@app.command()
+def ablate(
+    file: File,
+    overrides: Set = None,
+    show_plan: Annotated[bool, typer.Option("--plan", help="Print arms, cost and power, and run nothing.")] = False,
+    seeds: Annotated[
+        str | None, typer.Option(help="Fresh seeds, such as 1,2,3 or 10-14.  [default: the file's]")
+    ] = None,
+    out: Out = None,
+    slots: Slots = None,
+    gpus: Gpus = None,
+    storage: Storage = None,
+    tracking: Tracking = None,
+    code: Code = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the arms of a file's ablation study on fresh paired seeds, judge its claims, and write its report."""
+    from raycon.studies import ablate as run_study
+    from raycon.studies import plan_study, study_plan
+
+    settings = _settings(out, slots, gpus, storage, tracking)
+    space = _load(file, overrides, code)
+    given = {"seeds": _numbers(seeds)} if seeds else {}
+    study, _ = plan_study(space, given, settings)
+    if show_plan:
+        _print(*study_plan(study))
+        return
+    with _progress(len(study.runs), space, settings, quiet, as_json, [study.score]) as observer:
+        result = run_study(space, seeds=_numbers(seeds) if seeds else None, settings=settings, observer=observer)
+    for found in result.answers().answers:
+        row = {"contrast": found.question.label, "effect": found.interval.mean, "low": found.interval.low}
+        row |= {"high": found.interval.high, "n": found.interval.n, "p": found.p, "holm_p": found.adjusted_p}
+        _print(_json(row | {"verdict": found.verdict}) if as_json else found.line)
+    page = result.report()
+    if not as_json:
+        _print(f"score: {result.study.score}; runs: {result.folder}", f"report: {page}")
+
+
+@app.command()
+def judge(
+    runs: Annotated[Path, typer.Argument(metavar="RUNS.csv", help="A run a line; exports of MLflow and W&B will do.")],
+    method: Annotated[str | None, typer.Option(help="The column of methods.  [default: found by name]")] = None,
+    seed: Annotated[str | None, typer.Option(help="The column of seeds.  [default: found by name]")] = None,
+    score: Annotated[list[str] | None, typer.Option(help="A column of scores.  [default: all that vary]")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="What the others are compared with.  [default: the first]")
+    ] = None,
+    lower: Annotated[list[str] | None, typer.Option(help="A score of which less is better.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Also write the table as LaTeX.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge a table of runs from anywhere: paired intervals, Holm, power, and what a reviewer would ask."""
+    from raycon.judging import comparison_rows, judge_runs, read_runs
+
+    table = read_runs(runs, method=method, seed=seed, scores=score or ())
+    judged = judge_runs(table, baseline=baseline, lower=lower or ())
+    rows = comparison_rows(judged)
+    if as_json:
+        _print(*(_json(row) for row in rows), *(_json({"warning": text}) for text in judged.warnings))
+    else:
+        from raycon.reporting.tables import to_markdown
+
+        _print(to_markdown(rows).rstrip(), "", "95 % paired t intervals; Holm over the methods of a score;")
+        _print("detectable: the true difference that 80 % of such studies find.", "")
+        _print(*(f"warning: {text}" for text in judged.warnings))
+    if latex is not None:
+        from raycon.reporting.latex import booktabs
+
+        caption = "95 % paired t intervals, Holm's correction over the methods of a score."
+        latex.write_text(booktabs(rows, caption, f"tab:{runs.stem}"), encoding="utf-8")
 
 
 @app.command()
@@ -305,10 +416,25 @@ def schema() -> None:
     _print(json.dumps(json_schema(), indent=1))
 
 
-def _load(file: str, overrides: Sequence[str] | None) -> Space:
-    from raycon.space import load
+def _load(file: str, overrides: Sequence[str] | None, code: Sequence[Path] | None = None) -> Space:
+    from raycon.api import load
 
-    return load(file, overrides or ())
+    return load(file, overrides or (), code=code or ())
+
+
+def _load_begun(file: str, overrides: Sequence[str] | None, code: Sequence[Path] | None, settings: Settings) -> Space:
+    """The space of a file. Where no code is named, that which the sweep of its name was begun with is taken."""
+    from raycon.own_code import kept_code
+    from raycon.space import load, name_of
+
+    kept = None if code else kept_code(settings.folder / name_of(file, overrides or ()))
+    return load(file, overrides or (), code=kept) if kept else _load(file, overrides, code)
+
+
+def _own_lines(space: Space) -> list[str]:
+    """The user's own code, for people: hashes and names."""
+    named = ", ".join(space.code.names)
+    return [f"code     {', '.join(digest[:8] for digest in space.code.hashes)}: {named}"] if space.code else []
 
 
 def _settings(
@@ -502,3 +628,7 @@ def _exit_code(call: Callable[[], Any]) -> int:
     except OSError as error:
         print(f"raycon: {error}", file=sys.stderr)
         return 1
+
+
+for _command in (bundle, verify, replicate):
+    app.command()(_command)

@@ -1,4 +1,4 @@
-"""What a trial, a sweep and a repetition are: frozen dataclasses, with every default in one place.
+"""What a trial, a sweep, a repetition and an ablation study are: frozen dataclasses, with every default in one place.
 
 These classes import nothing heavy. Bounds stand in the types; they are checked where a file is read (`raycon.space`),
 so code that builds a `Trial` by hand goes through `raycon.space.trial_from`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from raycon.knobs import Count, Fraction, NonNegative, Positive, Whole
 
@@ -28,23 +28,74 @@ class Bias:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Folder:
+    """Your own images, for `data.dataset: folder`: image files and a CSV with a line for each, or class folders.
+
+    `path` is absolute, or below the data folder (`RAYCON_DATA`, else `~/.cache/raycon`); `table` is the CSV in it.
+    `image`, `label` and `split` are names of its columns: a path relative to `path`; the label, which becomes the
+    attribute `class`; and train, validation (may be missing) or test. Without a split column (null), a fifth of the
+    images is held out for testing, the same in every configuration. `attributes` are further columns, for groups and
+    the like; `data.coarse` may name one whose value depends on the label alone.
+
+    `table: null` reads folders as ImageNet has them, `train/<class>/*` and `val/<class>/*`; `val` is tested on, unless
+    there is a `test/<class>/*` too.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    path: str
+    table: str | None = "metadata.csv"
+    image: str = "image"
+    label: str = "label"
+    split: str | None = "split"
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongTail:
+    """Thins the training images out, so that label 0 has the most and the last label the fewest: `imbalance` times
+    fewer. `exponential`: in a geometric row; `step`: the first half of the labels keeps all, the other has the fewest.
+    Validation and test stay as they are. `train_size` counts before the thinning."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    kind: Literal["exponential", "step"] = "exponential"
+    imbalance: Annotated[float, Ge(1)] = 100.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which images, which attribute is the label, and what a method may see."""
+    """Which images, which attribute is the label, and what a method may see.
+
+    `size` resamples the images to size x size. `bias_labels` is the attribute that `reveal: [bias_labels]` shows: by
+    default the colour of `bias`, or the cue that the set is known for. What follows changes the training images alone:
+    `subclass_shares` is the share that the first, second, ... class of each coarse class keeps; `balance_groups` cuts
+    every group of `groups` to the size of the smallest; `label_noise` is the share whose label is another one.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     dataset: str = "digits"
+    folder: Folder | None = None
+    size: Count | None = None
     labels: str = "class"
     coarse: str | dict[int, int] | None = None
     bias: Bias | None = None
+    long_tail: LongTail | None = None
+    bias_labels: str | None = None
     reveal: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     train_size: Count | None = None
     validation_size: Count | None = None
+    subclass_shares: tuple[Fraction, ...] | None = None
+    balance_groups: bool = False
+    label_noise: Fraction = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Random changes of each view, drawn per image. An identity value switches a part off."""
+    """Random changes of each view, drawn per image. An identity value switches a part off.
+
+    local_views: the last so many views are local crops: `local_scale` stands for `scale` there. All views are resampled
+    to the same size. weak_views: views, by number from 0, whose contrast and brightness stay as they are.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     scale: tuple[Positive, Positive] = (1.0, 1.0)
@@ -52,18 +103,25 @@ class Augmentation:
     shift: Fraction = 0.0
     contrast: tuple[NonNegative, NonNegative] = (1.0, 1.0)
     brightness: NonNegative = 0.0
+    local_views: Whole = 0
+    local_scale: tuple[Positive, Positive] = (0.05, 0.2)
+    weak_views: tuple[Whole, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
     """`width` is the channel count of the first block of `convnet`; `projection` the widths of the head's layers, the
-    last of which is the dimension of `features`; an empty tuple means that features are the normalised embeddings."""
+    last of which is the dimension of `features`; an empty tuple means that features are the normalised embeddings.
+
+    Two constraints: `embedding` bounds the capacity, `lipschitz` how far any layer may stretch distances (the largest
+    singular value of every convolution and linear map, and the gain of batch normalisation; not of the head)."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     name: str = "convnet"
     width: Count = 24
     depth: Annotated[int, Ge(3), Le(4)] = 4
     embedding: Count | None = None
+    lipschitz: Positive | None = None
     projection: tuple[Count, ...] = (128, 64)
 
 
@@ -79,7 +137,7 @@ class Training:
     learning_rate: Positive = 4.0e-3
     momentum: Fraction = 0.9
     weight_decay: NonNegative = 1.0e-3
-    schedule: Literal["cosine", "one_cycle", "constant"] = "cosine"
+    schedule: Literal["cosine", "one_cycle", "constant", "epoch_cosine", "epoch_steps"] = "cosine"
     warmup: Fraction = 0.1
     gradient_clip: Positive | None = None
     precision: Literal["bfloat16", "float32", "float64"] = "float32"
@@ -163,3 +221,72 @@ class Repeat:
     seeds: tuple[Whole, ...] = (0, 1, 2, 3, 4)
     against: dict[str, dict[str, Any]] = field(default_factory=dict)
     score: str | None = None
+
+
+PlanName = Literal["leave_one_out", "add_one_in", "swap", "pairs", "factorial", "fractional", "shapley"]
+Effect = Literal["leave_one_out", "add_one_in", "interaction", "factorial", "shapley", "difference"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """One part of the method, on in the full arm. Switching it off drops the entries `drop` (a term, transform, network
+    or score by its dotted path) and puts in the values `off`. `swap` names alternatives: values that replace it."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    drop: tuple[str, ...] = ()
+    off: dict[str, Any] = field(default_factory=dict)
+    swap: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A contrast, with its sign and the smallest effect of interest, stated before any run of the study.
+
+    effect: `leave_one_out`, `add_one_in` and `shapley` are of one component; `interaction` of two, with the components
+    `given` on and all others off; `factorial` of any number, averaged over all arms of a factorial plan; `difference`
+    of two arms by name, the first less the second. margin: in the unit of the score.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    effect: Effect
+    of: Annotated[tuple[str, ...], MinLen(1)]
+    given: tuple[str, ...] = ()
+    sign: Literal["positive", "negative"] = "positive"
+    margin: Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retune:
+    """A search of `trials` runs for every arm over the holes `space` (dotted path -> hole): one budget for all."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    space: Annotated[dict[str, Any], MinLen(1)]
+    trials: Count = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """A study of one configuration: `values` of the file's holes (others in the middle), or the `best` of its sweep.
+
+    components: by name; with none, every entry of the sections in `over` is one. plan: which arms there are.
+    resolution: the least one of a `fractional` plan. against: further arms by name, as values put into the full
+    configuration.
+    weights: what happens to the other terms when one is dropped: `keep` them, or `renormalise` to the same total.
+    seeds: fresh ones, each of which seeds split, weights and order alike in all arms. score: by default the first
+    objective of the sweep. alpha: the family-wise error rate.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    of: Literal["values", "best"] = "values"
+    values: dict[str, Any] = field(default_factory=dict)
+    components: dict[str, Component] = field(default_factory=dict)
+    over: tuple[Literal["objective", "transforms", "networks"], ...] = ("objective", "transforms")
+    plan: PlanName = "leave_one_out"
+    resolution: Annotated[int, Ge(3), Le(5)] = 4
+    against: dict[str, dict[str, Any]] = field(default_factory=dict)
+    weights: Literal["keep", "renormalise"] = "keep"
+    retune: Retune | None = None
+    seeds: tuple[Whole, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9)
+    score: str | None = None
+    alpha: Annotated[float, Gt(0), Lt(1)] = 0.05
+    claims: dict[str, Claim] = field(default_factory=dict)

@@ -62,7 +62,8 @@ class Sampler(Protocol):
 @dataclass(frozen=True)
 class Assignment:
     """Work for one worker. `resume` is the newest usable checkpoint, or None to begin at epoch 1. (`attempt`, `try_`)
-    is different for each worker that ever takes up the run."""
+    is different for each worker that ever takes up the run. `shipped` is what every run of the sweep needs besides,
+    such as own code."""
 
     key: str
     number: int
@@ -71,12 +72,14 @@ class Assignment:
     trial: dict[str, Any]
     folder: str
     resume: str | None
+    shipped: Mapping[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
-        """The assignment as a dict of plain values; `try_` is named `try`."""
+        """The assignment as a dict of plain values; `try_` is named `try`, and what is shipped stands beside it."""
         plain = asdict(self)
         plain["try"] = plain.pop("try_")
-        return plain
+        shipped: dict[str, Any] = plain.pop("shipped")
+        return shipped | plain
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class Driver:
 
     `space` and `sampler` may be simulated; `to_plain` turns what `space.trial` returns into plain values (by default
     `raycon.space.trial_to_plain`); `usable` says whether a checkpoint can be loaded (by default every one can: the log
-    only names checkpoints that were complete when they were reported).
+    only names checkpoints that were complete when they were reported); `shipped` goes along with each assignment.
     """
 
     def __init__(
@@ -130,6 +133,7 @@ class Driver:
         *,
         to_plain: Callable[[Any], dict[str, Any]] | None = None,
         usable: Callable[[str], bool] = lambda checkpoint: True,
+        shipped: Mapping[str, Any] | None = None,
     ):
         self.sweep, self.name, self.identity = sweep, name, identity
         self.space, self.sampler, self.log, self.storage = space, sampler, log, storage.rstrip("/")
@@ -137,6 +141,7 @@ class Driver:
         self.attempt = 0
         self._to_plain = to_plain or _trial_to_plain
         self._usable = usable
+        self._shipped = dict(shipped or {})
         self._assigned: set[str] = set()
         self._told = 0
         self._rung_values: dict[tuple[int, int], float | None] = {}
@@ -207,7 +212,8 @@ class Driver:
         checkpoints = [run.checkpoints[epoch] for epoch in sorted(run.checkpoints, reverse=True)]
         resume = next((checkpoint for checkpoint in checkpoints if self._usable(checkpoint)), None)
         folder = f"{self.storage}/runs/{key}"
-        return Assignment(key, run.number, self.attempt, 1 + len(run.losses), run.trial, folder, resume)
+        place = (key, run.number, self.attempt, 1 + len(run.losses))
+        return Assignment(*place, run.trial, folder, resume, self._shipped)
 
     def started(self, key: str, attempt_try: int | None = None) -> None:
         """A worker has taken the run up. Informative: not synced on its own."""

@@ -20,6 +20,12 @@ SEARCHABLE_SPLITS = ("validation",)
 TRAINING_PROTOCOLS = ("objective", "speed")
 
 
+CORRUPTION_FAMILIES = (
+    "gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow",
+    "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Metric:
     """`direction` is the better one; `none` marks numbers that describe and cannot be an objective."""
@@ -51,6 +57,12 @@ METRICS: dict[str, Metric] = {
     ),
     "groups/smallest_size": Metric("none", "images", "size of the smallest group that is present"),
     "groups/missing": Metric("none", "groups", "number of groups without an image in the split"),
+    "groups/adjusted_accuracy": Metric(
+        "higher", "fraction", "probe accuracy, every group weighted by its share of the training images"
+    ),
+    "groups/worst_low": Metric("higher", "fraction", "lower end of the 95 % interval of the lowest group accuracy"),
+    "groups/worst_high": Metric("higher", "fraction", "upper end of the 95 % interval of the lowest group accuracy"),
+    "groups/worst_bias": Metric("none", "fraction", "by how much noise alone lowers the smallest group accuracy"),
     "geometry/alignment": Metric(
         "lower", "squared distance", "mean squared distance of unit features with the same label, 0 to 4"
     ),
@@ -63,6 +75,82 @@ METRICS: dict[str, Metric] = {
     "geometry/within_class_spread": Metric(
         "higher", "fraction", "share of the embeddings' variance that lies within labels; low means collapsed"
     ),
+    "geometry/tolerance": Metric("none", "cosine", "mean cosine of unit features with the same label, -1 to 1"),
+    "geometry/rank_me": Metric(
+        "higher", "dimensions", "exponential of the entropy of the singular values of the embeddings, not centred"
+    ),
+    "geometry/within_class_ratio": Metric(
+        "none", "ratio", "variance within labels in units of that between their means (NC1); 0 means collapsed"
+    ),
+    "geometry/subclass_separability": Metric(
+        "higher", "fraction", "share of the variance within labels that lies between the classes of a label"
+    ),
+    "shots/many_accuracy": Metric("higher", "fraction", "mean accuracy of classes with many training images"),
+    "shots/medium_accuracy": Metric("higher", "fraction", "mean accuracy of classes with some training images"),
+    "shots/few_accuracy": Metric("higher", "fraction", "mean accuracy of classes with few training images"),
+    "shots/head_accuracy": Metric("higher", "fraction", "mean accuracy of the third of classes with the most images"),
+    "shots/middle_accuracy": Metric("higher", "fraction", "mean accuracy of the classes between head and tail"),
+    "shots/tail_accuracy": Metric("higher", "fraction", "mean accuracy of the third of classes with the fewest images"),
+    "shots/worst_class_accuracy": Metric("higher", "fraction", "smallest accuracy of a class"),
+    "shots/class_accuracy": Metric("higher", "fraction", "mean of the accuracies of the classes"),
+    **{
+        f"few_shot/accuracy_{count}": Metric(
+            "higher", "fraction", f"accuracy from {count} training images a class, mean over draws of them"
+        )
+        for count in (1, 5, 10)
+    },
+    **{
+        f"few_shot/half_width_{count}": Metric(
+            "none", "fraction", f"half the 95 % interval of the accuracy from {count} a class, over draws"
+        )
+        for count in (1, 5, 10)
+    },
+    "calibration/expected_error": Metric(
+        "lower", "fraction", "mean gap of the probe's accuracy and confidence, bins of equal width"
+    ),
+    "calibration/adaptive_error": Metric(
+        "lower", "fraction", "mean gap of the probe's accuracy and confidence, bins of equally many images"
+    ),
+    "calibration/brier": Metric("lower", "squared error", "squared error of the probe's probabilities, 0 to 2"),
+    "calibration/log_loss": Metric("lower", "nats", "negative log of the probability of an image's own label"),
+    "estimated_groups/worst_accuracy": Metric("higher", "fraction", "least probe accuracy in an estimated group"),
+    "estimated_groups/robust_worst_accuracy": Metric(
+        "higher", "fraction", "least accuracy in an estimated group of a Group-DRO probe trained on such groups"
+    ),
+    "estimated_groups/robust_accuracy": Metric("higher", "fraction", "accuracy of that Group-DRO probe on all images"),
+    "estimated_groups/true_worst_accuracy": Metric(
+        "higher", "fraction", "least accuracy in a true group of that Group-DRO probe"
+    ),
+    "estimated_groups/agreement": Metric(
+        "higher", "adjusted Rand index", "agreement of estimated and true groups within labels; 0 is chance"
+    ),
+    "estimated_groups/count": Metric("none", "groups", "number of groups estimated"),
+    "subgroup_ranking/area": Metric("higher", "fraction", "area under the ROC curve of one label against the rest"),
+    "subgroup_ranking/worst_area": Metric(
+        "higher", "fraction", "least area under the ROC curve of one label against a group of the rest"
+    ),
+    "sgd_probe/accuracy": Metric("higher", "fraction", "share of images whose label a probe trained by SGD predicts"),
+    "corruptions/clean_accuracy": Metric("higher", "fraction", "probe accuracy on the images that are then corrupted"),
+    "corruptions/accuracy": Metric("higher", "fraction", "probe accuracy on corrupted images, mean over all kinds"),
+    "corruptions/worst_accuracy": Metric("higher", "fraction", "least probe accuracy under a family of corruptions"),
+    "corruptions/mean_error": Metric(
+        "lower", "ratio", "mean over families of the error in units of that of a probe on pixels (mCE)"
+    ),
+    "corruptions/relative_error": Metric(
+        "lower", "ratio", "mean over families of the error added by corruption in units of a pixel probe's"
+    ),
+    **{
+        f"corruptions/{family}_accuracy": Metric("higher", "fraction", f"probe accuracy under {family}")
+        for family in CORRUPTION_FAMILIES
+    },
+    "out_of_distribution/area": Metric(
+        "higher", "fraction", "area under the ROC curve of images judged against those of another data set"
+    ),
+    "out_of_distribution/false_alarms": Metric(
+        "lower", "fraction", "share of the other data set taken for the own where 95 % of the own are (FPR95)"
+    ),
+    "transfer/accuracy": Metric("higher", "fraction", "probe accuracy on another data set's classes"),
+    "transfer/balanced_accuracy": Metric("higher", "fraction", "mean recall of the probe on another data set"),
     "objective/total": Metric("lower", "loss", "weighted sum of the objective's terms, mean over the epoch"),
     "objective/learning_rate": Metric("none", "step size", "learning rate at the end of the epoch"),
     "objective/gradient_norm": Metric("none", "norm", "norm of the gradient before clipping, mean over the epoch"),
@@ -73,6 +161,11 @@ METRICS: dict[str, Metric] = {
 PATTERNS: dict[str, Metric] = {
     r"groups/group_(0|[1-9][0-9]*)_accuracy": Metric("higher", "fraction", "probe accuracy of one group"),
     r"groups/group_(0|[1-9][0-9]*)_size": Metric("none", "images", "number of images of one group"),
+    r"groups/group_(0|[1-9][0-9]*)_low": Metric("higher", "fraction", "lower end of a group's interval"),
+    r"groups/group_(0|[1-9][0-9]*)_high": Metric("higher", "fraction", "upper end of a group's interval"),
+    r"subgroup_ranking/group_(0|[1-9][0-9]*)_area": Metric(
+        "higher", "fraction", "area under the ROC curve of one label against one group of the rest"
+    ),
     r"objective/[A-Za-z_][A-Za-z0-9_-]*": Metric("lower", "loss", "one term of the objective, mean over the epoch"),
 }
 """Names that carry a number or a key. They are looked up after `METRICS`, whose entries win."""

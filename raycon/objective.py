@@ -100,7 +100,9 @@ def find_function(section: Section, name: str) -> Callable[..., Any]:
     known = functions_of(section)
     if name not in known:
         word = {"objective": "term", "transforms": "transform", "networks": "network", "scores": "protocol"}[section]
-        raise InvalidFile(f"unknown {word} {name!r}{nearest(name, set(known))}; known: {', '.join(known) or 'none'}")
+        own = "" if section == "scores" else "; one of your own comes with --code"
+        listed = ", ".join(known) or "none"
+        raise InvalidFile(f"unknown {word} {name!r}{nearest(name, set(known))}{own}; known: {listed}")
     return known[name]
 
 
@@ -241,6 +243,14 @@ def resolve(trial: Trial, described: Described) -> Plan:
     need one another in a circle, if two configured networks provide the same name, or if a transform or network is
     configured that nothing asks for.
     """
+    plan = order_parts(trial, described)
+    for section, name in idle_parts(trial, plan):
+        raise InvalidFile("no term asks for what it provides", field=f"{section}.{name}")
+    return plan
+
+
+def order_parts(trial: Trial, described: Described) -> Plan:
+    """As `resolve`, but that configured parts may be idle."""
     if not trial.objective:
         raise InvalidFile("an objective needs at least one term", field="objective")
     offered = ("views", "labels", "indices", "draws", *described.revealed)
@@ -250,11 +260,13 @@ def resolve(trial: Trial, described: Described) -> Plan:
     for term in terms:
         for name in term.inputs.values():
             _visit(name, term, offered, providers, ordered, pending=())
-    for section in ("transforms", "networks"):
-        for name in getattr(trial, section):
-            if not any(part.function == name for part in ordered):
-                raise InvalidFile("no term asks for what it provides", field=f"{section}.{name}")
     return Plan(offered, tuple(ordered), terms)
+
+
+def idle_parts(trial: Trial, plan: Plan) -> list[tuple[str, str]]:
+    """The transforms and networks, as (section, name), that are configured and that nothing asks for."""
+    used = {part.function for part in plan.providers}
+    return [(part, name) for part in ("transforms", "networks") for name in getattr(trial, part) if name not in used]
 
 
 def _visit(
@@ -292,7 +304,7 @@ def check_trial(trial: Trial) -> Plan:
     Raises InvalidFile with the dotted path of what is wrong.
     """
     described = describe(trial.data)
-    check_augmentation(trial.augmentation)
+    check_augmentation(trial.augmentation, trial.training.views)
     if trial.encoder.name not in ENCODERS:
         known = ", ".join(ENCODERS)
         raise InvalidFile(
@@ -331,7 +343,9 @@ def _try_term(term: Part, trial: Trial) -> None:
     tensors = tiny_tensors(views=trial.training.views)
     inputs = [select_views(name, tensors[name], term.views) for name in term.inputs.values()]
     try:
-        TERMS[term.function](*inputs, **term.knobs)
+        value = TERMS[term.function](*inputs, **term.knobs)
+        if not isinstance(value, Tensor) or value.shape != ():
+            raise ValueError("it does not return a single number (a tensor of shape [])")
     except (ValueError, RuntimeError, IndexError) as error:
         place = f"with training.views = {trial.training.views}"
         reason = f"{term.function} cannot run here, {place}: {error}"

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from raycon.config import Training
 
+DECAY_SHARES = (0.7, 0.8, 0.9)
+"""Where `epoch_steps` lowers the rate: the SupCon recipe's epochs 700, 800 and 900 of 1,000."""
+
 
 class LARS(torch.optim.Optimizer):
     """SGD with momentum whose step is scaled, per parameter, by the ratio of the weights' norm to the gradient's.
@@ -58,13 +61,63 @@ def build_optimiser(model: nn.Module, training: Training) -> torch.optim.Optimiz
     return LARS(parameters, training.learning_rate, training.momentum, training.weight_decay)
 
 
+def supcontrast_rate(
+    epoch: int,
+    batch: int,
+    *,
+    batches: int,
+    epochs: int,
+    learning_rate: float,
+    cosine: bool = True,
+    decay_rate: float = 0.1,
+    decay_epochs: tuple[float, ...] = (700, 800, 900),
+    warm_epochs: int = 0,
+    warm_from: float = 0.01,
+) -> float:
+    """The learning rate of batch `batch` (from 0) of `batches` in epoch `epoch` (from 1) of `epochs`.
+
+    cosine: floor + (learning_rate - floor) (1 + cos(pi epoch / epochs)) / 2 with floor = learning_rate decay_rate^3;
+    else learning_rate decay_rate^k, where k of `decay_epochs` lie below `epoch`. In the first `warm_epochs` it rises
+    with the batches, on a line from `warm_from` to the cosine's value at the end of the warm-up, or to `learning_rate`.
+
+    Source: the public code of SupCon (Khosla et al. 2020).
+    """
+    floor = learning_rate * decay_rate**3
+
+    def on_cosine(at: int) -> float:
+        return floor + (learning_rate - floor) * (1 + math.cos(math.pi * at / epochs)) / 2
+
+    if epoch <= warm_epochs:
+        share = (batch + (epoch - 1) * batches) / (warm_epochs * batches)
+        warm_to = on_cosine(warm_epochs) if cosine else learning_rate
+        return warm_from + share * (warm_to - warm_from)
+    if cosine:
+        return on_cosine(epoch)
+    return learning_rate * decay_rate ** sum(epoch > limit for limit in decay_epochs)
+
+
 def learning_rate_at(step: int, total: int, training: Training) -> float:
     """The learning rate of step `step` (from 0) of `total`.
 
     cosine: linear warm-up over the share `warmup`, then half a cosine to 0. one_cycle: half a cosine up from a 25th of
     the peak over the share `warmup`, then half a cosine down to almost 0 (as torch's OneCycleLR). constant: warm-up,
-    then the peak.
+    then the peak. epoch_cosine, epoch_steps: `supcontrast_rate`, whose rate changes between epochs alone but for the
+    warm-up; it decays by 0.1 (after 70, 80 and 90 % of the epochs), and warms up over the share `warmup` of the epochs,
+    rounded, from a 50th of the peak (the authors' 0.01 at their rate of 0.5).
     """
+    if training.schedule in ("epoch_cosine", "epoch_steps"):
+        batches, epochs = total // training.epochs, training.epochs
+        return supcontrast_rate(
+            step // batches + 1,
+            step % batches,
+            batches=batches,
+            epochs=epochs,
+            learning_rate=training.learning_rate,
+            cosine=training.schedule == "epoch_cosine",
+            decay_epochs=tuple(share * epochs for share in DECAY_SHARES),
+            warm_epochs=round(training.warmup * epochs),
+            warm_from=training.learning_rate / 50,
+        )
     peak, warm = training.learning_rate, training.warmup * total
     if step < warm:
         share = (step + 1) / (warm + 1)

@@ -193,7 +193,7 @@ def probe(
     for number, _, trial in probe_trials(space, configurations, seeds):
         check_score(score, [trial])
         try:
-            value = train(trial)[score]
+            value = train(trial, code=space.code)[score]
         except Diverged:
             value = float("nan")
         done += 1

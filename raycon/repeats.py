@@ -20,13 +20,15 @@ from raycon.statistics import Interval, paired_interval, sign_flip_floor, sign_f
 class Listed:
     """Named configurations, each to be run with each seed. The first name is the one that the others are compared with.
 
-    It stands in for a search space: a run's values are {"configuration": name, "seed": seed}.
+    It stands in for a search space: a run's values are {"configuration": name, "seed": seed}. `code` holds the hashes
+    of the user's own files.
     """
 
     of: str
     configurations: Mapping[str, Trial]
     seeds: tuple[int, ...]
     score: str
+    code: tuple[str, ...] = ()
 
     @property
     def runs(self) -> list[dict[str, Any]]:
@@ -48,7 +50,8 @@ class Listed:
         from raycon.space import trial_to_plain
 
         configurations = {name: trial_to_plain(trial) for name, trial in self.configurations.items()}
-        return {"repeat_of": self.of, "score": self.score, "seeds": list(self.seeds), "configurations": configurations}
+        whole = {"repeat_of": self.of, "score": self.score, "seeds": list(self.seeds), "configurations": configurations}
+        return whole | ({"code": list(self.code)} if self.code else {})
 
     def identity(self) -> str:
         """SHA-256 of `canonical`."""

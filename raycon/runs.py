@@ -54,4 +54,5 @@ class Run(Protocol):
 
 
 RunFactory = Callable[[dict[str, Any], World], Run]
-"""Opens the run of an assignment: {'key', 'number', 'attempt', 'trial', 'folder', 'resume'}."""
+"""Opens the run of an assignment: {'key', 'number', 'attempt', 'trial', 'folder', 'resume'}, and 'code', the
+texts of a user's own files, where there are any."""

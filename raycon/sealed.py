@@ -11,6 +11,7 @@ from raycon.errors import Refused
 from raycon.events import EventLog, plain_metrics
 from raycon.history import LOG_NAME, RunRecord, SweepHistory
 from raycon.lock import FolderLock
+from raycon.own_code import activate, kept_code
 
 
 def open_test_set(folder: Path, on_run: Callable[[RunRecord], None] = lambda run: None) -> int:
@@ -28,6 +29,10 @@ def open_test_set(folder: Path, on_run: Callable[[RunRecord], None] = lambda run
             raise Refused("the runs of a search chose the winner; the test set is opened for repetitions alone")
         if not history.finished:
             raise Refused(f"{folder.name} is not finished; the test set stays closed until it is")
+        code = kept_code(folder)
+        if code.loop is not None:
+            raise Refused("these runs are of a loop of your own, whose weights raycon cannot score")
+        activate(code)
         waiting = [run for run in history.runs if run.state == "complete" and not run.test]
         weights = {run.key: final_checkpoint(run, folder) for run in waiting}
         if waiting:

@@ -25,10 +25,14 @@ from raycon.transforms import TRANSFORMS
 from raycon.vocabulary import VOCABULARY
 
 
-def _projection(trial: Trial, plan: Plan) -> tuple[int, ...]:
-    """The widths of the head. Where no term looks at features it would stay as it was drawn, and workers would wait for
-    its gradient: then there is none, and features are the normalised embeddings."""
+def _projection(trial: Trial, plan: Plan, *, own: bool = False) -> tuple[int, ...]:
+    """The widths of a head. Where nothing looks at features it would stay as it was drawn, and workers would wait for
+    its gradient: then there is none, and features are the normalised embeddings. `own`: of the head that the features
+    of a second backbone do not pass."""
     asked = {name for part in (*plan.providers, *plan.terms) for name in part.inputs.values()}
+    if own:
+        asked &= {name for part in plan.providers if part.kind == "encoder" for name in part.provides}
+    asked.discard("bias_features")  # they come from a head of their own
     return trial.encoder.projection if any(name.endswith("features") for name in asked) else ()
 
 
@@ -42,7 +46,7 @@ class Step(nn.Module):
         self.full = torch.float64 if self.precision == "float64" else torch.float32
         self.layout = torch.channels_last if trial.training.channels_last else torch.contiguous_format
         widths = _projection(trial, self.plan)
-        self.encoder, self.head, projection = _backbone(trial, described, widths)
+        self.encoder, self.head, projection = _backbone(trial, described, _projection(trial, self.plan, own=True))
         shapes = Shapes(
             channels=described.channels,
             size=described.size,

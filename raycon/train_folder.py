@@ -7,26 +7,33 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from raycon.checkpoints import newest_checkpoint
 from raycon.config import Trial
 from raycon.disk import RealDisk, write_durably
 from raycon.errors import Refused
 from raycon.lock import FolderLock
+from raycon.own_code import NO_CODE, OwnCode
 from raycon.space import trial_to_plain
 from raycon.space.canonical import differences
 
 TRIAL_NAME = "trial.json"
 
 
-def default_folder(out: Path, trial: Trial) -> Path:
+def default_folder(out: Path, trial: Trial, code: OwnCode = NO_CODE) -> Path:
     """A folder of its own for every configuration, so that the same command goes on with its own checkpoints."""
-    text = json.dumps(trial_to_plain(trial), sort_keys=True)
+    text = json.dumps(_plain(trial, code), sort_keys=True)
     return out / "train" / hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def _plain(trial: Trial, code: OwnCode) -> dict[str, Any]:
+    """The configuration, and the hashes of the user's own code where there is any."""
+    return trial_to_plain(trial) | ({"code": code.hashes} if code else {})
+
+
 @contextmanager
-def claimed(folder: Path, trial: Trial) -> Iterator[Path | None]:
+def claimed(folder: Path, trial: Trial, code: OwnCode = NO_CODE) -> Iterator[Path | None]:
     """Holds the folder for a run of `trial`; gives the newest sound checkpoint in it, or None.
 
     Raises Refused where another process holds it, or where it holds another configuration, with the differences.
@@ -34,7 +41,7 @@ def claimed(folder: Path, trial: Trial) -> Iterator[Path | None]:
     folder = folder.resolve()
     with FolderLock(folder):
         disk, path = RealDisk(), folder / TRIAL_NAME
-        newest, wanted = newest_checkpoint(folder), trial_to_plain(trial)
+        newest, wanted = newest_checkpoint(folder), _plain(trial, code)
         if path.exists():
             changed = differences(json.loads(path.read_text()), wanted)
             if changed:

@@ -21,11 +21,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raycon.collectives import mean_over_workers, smallest_over_workers
 from raycon.config import Trial
-from raycon.datasets import ImageTable, augment, epoch_draws, load_tables
+from raycon.datasets import ImageTable, augment, bias_attribute, epoch_draws, load_tables
 from raycon.errors import Diverged, InvalidFile
 from raycon.evaluation import embed_table, score_encoder
 from raycon.networks.auxiliary import Preparation
 from raycon.optimisers import learning_rate_at
+from raycon.own_code import OwnCode, activate
 from raycon.runs import Progress, Scored, World
 from raycon.scores import NotFinite
 from raycon.seeding import derive_seed
@@ -57,7 +58,7 @@ class Batches:
         self.images = table.images.to(world.device)
         self.attributes = {"labels": table.attributes[trial.data.labels].to(world.device)}
         if "bias_labels" in trial.data.reveal:
-            self.attributes["bias_labels"] = table.attributes["colour"].to(world.device)
+            self.attributes["bias_labels"] = table.attributes[bias_attribute(trial.data) or ""].to(world.device)
         if "groups" in trial.data.reveal:
             self.attributes["groups"] = table.product(trial.data.groups)[0].to(world.device)
         self.mean, self.std = table.mean, table.std
@@ -253,6 +254,7 @@ class TrainingRun:
 
 def open_run(assignment: Mapping[str, Any], world: World) -> TrainingRun:
     """The run of an assignment, from its checkpoint `resume` where it names one. The test split is never read."""
+    activate(OwnCode(tuple(assignment.get("code", ()))))
     trial = trial_from(assignment["trial"])
     tables = load_tables(trial.data, split_seed=trial.seeds.split)
     resume = assignment.get("resume")

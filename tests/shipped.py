@@ -18,5 +18,6 @@ def fullest_trial(name: str, *, images: int = 160, **training: Any) -> Trial:
     space = raycon.load(FOLDER / name)
     trials = [corner.trial for corner in space.corners()]
     trial = max(trials, key=lambda t: (len(t.objective) + len(t.transforms) + len(t.networks), -trials.index(t)))
-    data = replace(trial.data, train_size=images, validation_size=50)
+    whole = 5 * images if trial.data.long_tail else images  # about a quarter is left of a tail of 100 to 1
+    data = replace(trial.data, train_size=whole, validation_size=50)
     return replace(trial, data=data, training=replace(trial.training, **training))

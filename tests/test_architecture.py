@@ -18,19 +18,29 @@ ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "seeding", "knobs", "runs"),
-    ("vocabulary", "whole_batch", "metric_names", "wording", "signatures", "config", "disk", "collectives"),
-    ("losses", "transforms", "statistics", "checkpoints", "lock", "events"),
+    ("errors", "seeding", "knobs", "runs", "methods"),
+    (
+        "own_source",
+        "vocabulary",
+        "whole_batch",
+        "metric_names",
+        "wording",
+        "signatures",
+        "config",
+        "disk",
+        "collectives",
+    ),
+    ("losses", "transforms", "statistics", "population", "checkpoints", "lock", "events"),
     ("datasets", "history", "stopping"),
     ("networks", "scores"),
-    ("objective",),
+    ("objective", "own_code", "further_images"),
     ("step", "optimisers"),
     ("space",),
-    ("evaluation", "state", "driver", "repeats"),
-    ("training", "sealed", "reporting", "tracking", "progress", "train_folder"),
+    ("evaluation", "state", "driver", "repeats", "ablation"),
+    ("training", "own_loop", "sealed", "reporting", "judging", "tracking", "progress", "train_folder"),
     ("cluster",),
     ("api",),
-    ("planning", "demo"),
+    ("planning", "demo", "studies", "replication", "replication_cli", "data_cli", "starting_file"),
     ("cli",),
 )
 """From the bottom up. A module imports from the layers below it, and from its own package or layer."""

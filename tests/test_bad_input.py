@@ -17,7 +17,7 @@ from raycon.api import train
 from raycon.datasets import describe, loading
 from raycon.datasets.digits import digits
 from raycon.datasets.loading import forget_tables
-from raycon.datasets.splits import RayconWarning
+from raycon.datasets.places import RayconWarning
 from raycon.datasets.table import ImageTable
 from raycon.losses import TERMS
 from raycon.space import load

@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from raycon.config import Trial
 from raycon.datasets import describe
 from raycon.losses import MEASURES, TERMS
+from raycon.networks.image_prototypes import ImagePrototypes
 from raycon.objective import tiny_tensors
 from raycon.signatures import read_signature
 from raycon.step import Step
@@ -70,7 +71,11 @@ def test_a_step_of_every_shipped_file_stays_on_the_device(name: str) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True):
         with torch.device("cuda"):  # construction alone: in a step, what forgets its device must be found out
             step = Step(trial, describe(trial.data))
-        total, logged = step(_batch(trial, len(step.plan.drawing)))
+        batch = _batch(trial, len(step.plan.drawing))
+        for network in step.auxiliaries.values():
+            if isinstance(network, ImagePrototypes):  # k-means reads values, between epochs; what follows it does not
+                network.follow(batch["indices"], lambda rows: batch["views"])
+        total, logged = step(batch)
         step.after_step()
     assert total.device.type == logged.device.type == "cuda"
     assert len(logged) == len(step.logged)

@@ -160,7 +160,7 @@ def test_a_probe_that_trains(space: Space) -> None:
 def test_diverged_configurations_are_left_out_and_told(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
 
-    def train(trial: Any) -> dict[str, float]:
+    def train(trial: Any, code: object) -> dict[str, float]:
         calls.append(trial)
         if len(calls) == 4:
             raise Diverged("the loss", epoch=1, step=2)
@@ -173,7 +173,7 @@ def test_diverged_configurations_are_left_out_and_told(space: Space, monkeypatch
 
 
 def test_a_probe_without_any_score_is_an_error(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "train", lambda trial: {FINE: math.nan})
+    monkeypatch.setattr(api, "train", lambda trial, code: {FINE: math.nan})
     with pytest.raises(RayconError, match="no configuration ended"):
         probe(space, 3, 2)
 

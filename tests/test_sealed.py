@@ -88,7 +88,7 @@ def test_train_and_test_images_are_the_ones_of_the_split(trained: tuple[SweepRes
     tables: dict[str, ImageTable] = raycon.datasets.load_tables(
         trial.data, split_seed=7, splits=("train", "validation", "test")
     )
-    contents = {name: {image.numpy().tobytes() for image in table.images} for name, table in tables.items()}
+    contents = {name: {image.numpy().tobytes() for image in table.images[:]} for name, table in tables.items()}
     assert not contents["test"] & (contents["train"] | contents["validation"])
 
 

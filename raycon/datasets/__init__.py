@@ -5,12 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from raycon.datasets.catalogue import DATASETS, REVEALABLE, CoarseMap, DatasetInfo, Described, describe
+from raycon.datasets.catalogue import DATASETS, REVEALABLE, Described, bias_attribute, describe, info_of
+from raycon.datasets.info import CoarseMap, DatasetInfo
 
 if TYPE_CHECKING:
     from raycon.datasets.augmentation import augment, check_augmentation, epoch_draws, normalise
     from raycon.datasets.loading import load_tables
-    from raycon.datasets.splits import RayconWarning
+    from raycon.datasets.places import RayconWarning
     from raycon.datasets.table import ImageTable
 
 __all__ = [
@@ -22,16 +23,18 @@ __all__ = [
     "ImageTable",
     "RayconWarning",
     "augment",
+    "bias_attribute",
     "check_augmentation",
     "describe",
     "epoch_draws",
+    "info_of",
     "load_tables",
     "normalise",
 ]
 
 _WITH_TORCH = {
     "ImageTable": "table",
-    "RayconWarning": "splits",
+    "RayconWarning": "places",
     "augment": "augmentation",
     "check_augmentation": "augmentation",
     "epoch_draws": "augmentation",

@@ -32,11 +32,22 @@ def epoch_draws(images: int, views: int, *, seed: int) -> Tensor:
     return torch.rand(images, views, DRAWS, generator=torch.Generator().manual_seed(seed))
 
 
-def check_augmentation(augmentation: Augmentation) -> None:
-    """Raise InvalidFile (field `augmentation.scale` or `.contrast`) for a range that ends below its start."""
-    for name, (low, high) in (("scale", augmentation.scale), ("contrast", augmentation.contrast)):
+def check_augmentation(augmentation: Augmentation, views: int | None = None) -> None:
+    """Raise InvalidFile, with the field, for a range that ends below its start.
+
+    With the number of `views` of an image: also for local crops that leave no other view, and for weak views beyond it.
+    """
+    for name in ("scale", "contrast", "local_scale"):
+        low, high = getattr(augmentation, name)
         if low > high:
             raise InvalidFile(f"the range ends below its start: {low} to {high}", field=f"augmentation.{name}")
+    if views is None:
+        return
+    if augmentation.local_views and augmentation.local_views >= views:
+        reason = f"training.views is {views}: at least one view must stay beside {augmentation.local_views} local crops"
+        raise InvalidFile(reason, field="augmentation.local_views")
+    if any(view >= views for view in augmentation.weak_views):
+        raise InvalidFile(f"views count from 0, and training.views is {views}", field="augmentation.weak_views")
 
 
 def normalise(
@@ -62,11 +73,12 @@ def augment(
 
     - scale (low, high): a crop of the image's own aspect whose share of its area is uniform in the range, uniform in
       place, resampled to the full size (RandomResizedCrop without change of aspect). Above 1 it shows more than the
-      image.
+      image. In the last `local_views` views the range is `local_scale`.
     - flip: mirrors left and right with this probability.
     - shift: moves the content by up to this share of the width (height), uniform, in both directions.
     - contrast (low, high): distances to the view's mean over channels and pixels times a factor uniform in the range.
     - brightness: adds an offset N(0, brightness) to the whole view, in units of [0, 1].
+    - Views named in `weak_views` are left out of the last two.
 
     Resampling is bilinear. Beyond its edge an image is continued by reflection: it then keeps its own background, where
     a black frame would be a second colour in sets whose background carries the bias. Values may leave [0, 1]; clipping
@@ -93,7 +105,7 @@ def augment(
 
 
 def _resamples(augmentation: Augmentation) -> bool:
-    return augmentation.scale != (1.0, 1.0) or augmentation.shift > 0
+    return augmentation.scale != (1.0, 1.0) or augmentation.shift > 0 or augmentation.local_views > 0
 
 
 def _resample(pixels: Tensor, uniform: Tensor, augmentation: Augmentation) -> Tensor:
@@ -104,8 +116,7 @@ def _resample(pixels: Tensor, uniform: Tensor, augmentation: Augmentation) -> Te
     are independent, and no product of matrices (whose rounding could depend on the batch) is needed.
     """
     (batch, channels, height, width), views = pixels.shape, uniform.shape[1]
-    low, high = augmentation.scale
-    side = (low + (high - low) * uniform[..., 0]).sqrt()
+    side = _areas(uniform[..., 0], augmentation).sqrt()
     room = 1 - side
     centre_x = room * (2 * uniform[..., 1] - 1) - 2 * augmentation.shift * (2 * uniform[..., 4] - 1)
     centre_y = room * (2 * uniform[..., 2] - 1) - 2 * augmentation.shift * (2 * uniform[..., 5] - 1)
@@ -117,6 +128,17 @@ def _resample(pixels: Tensor, uniform: Tensor, augmentation: Augmentation) -> Te
     grid = grid.view(batch, views * height, width, 2)
     sampled = functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled.view(batch, channels, views, height, width).transpose(1, 2)
+
+
+def _areas(uniform: Tensor, augmentation: Augmentation) -> Tensor:
+    """The share of the image's area that each view [B, V] shows."""
+    low, high = augmentation.scale
+    areas = low + (high - low) * uniform
+    if augmentation.local_views == 0:
+        return areas
+    low, high = augmentation.local_scale
+    wide = uniform.shape[1] - augmentation.local_views
+    return torch.cat([areas[:, :wide], low + (high - low) * uniform[:, wide:]], dim=1)
 
 
 def _places(count: int, like: Tensor) -> Tensor:
@@ -131,6 +153,16 @@ def _reflected(coordinates: Tensor) -> Tensor:
 
 
 def _grey_values(pixels: Tensor, uniform: Tensor, augmentation: Augmentation) -> Tensor:
+    """Contrast and brightness of pixels [B, V or 1, C, H, W], views that are to stay weak apart."""
+    views = range(uniform.shape[1])
+    if not any(view in augmentation.weak_views for view in views):
+        return _changed_grey_values(pixels, uniform, augmentation)
+    pixels = pixels.expand(-1, len(views), -1, -1, -1)
+    changed = _changed_grey_values(pixels, uniform, augmentation)
+    return torch.stack([(pixels if v in augmentation.weak_views else changed)[:, v] for v in views], dim=1)
+
+
+def _changed_grey_values(pixels: Tensor, uniform: Tensor, augmentation: Augmentation) -> Tensor:
     low, high = augmentation.contrast
     if (low, high) != (1.0, 1.0):
         factor = (low + (high - low) * uniform[..., 6])[..., None, None, None]

@@ -61,7 +61,7 @@ def biased(table: ImageTable, bias: Bias, *, labels: str, seed: int, bound: bool
     attributes = {**table.attributes, "colour": colours, "aligned": (colours == values).to(torch.int64)}
     return replace(
         table,
-        images=_paint(table.images, shades, bias.place),
+        images=_paint(table.images[:], shades, bias.place),
         attributes=attributes,
         sizes={**table.sizes, "colour": count, "aligned": 2},
         mean=COLOURED_MEAN,

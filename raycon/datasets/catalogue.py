@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raycon.config import Data
+from raycon.datasets.coarse_maps import subclasses
+from raycon.datasets.folder_listing import folder_info
+from raycon.datasets.info import CoarseMap, DatasetInfo
+from raycon.datasets.published import PUBLISHED
 from raycon.errors import InvalidFile, nearest
 
 REVEALABLE = ("bias_labels", "groups")
 COLOUR_COUNT = 10
-
-
-@dataclass(frozen=True)
-class CoarseMap:
-    """A fine-to-coarse map. `of[k]` is the coarse class of class k; `names` names the coarse classes."""
-
-    of: tuple[int, ...]
-    names: tuple[str, ...]
-    description: str
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What is true of a data set before it is read.
-
-    channels, size: images are uint8 [channels, size, size]. classes: names in the order of their numbers. attributes:
-    name -> number of values, as the loader gives them. mean, std: per channel over the official training images, in
-    units of [0, 1] pixels. coarse: the maps that `data.coarse` may name.
-    """
-
-    name: str
-    description: str
-    source: str
-    channels: int
-    size: int
-    classes: tuple[str, ...]
-    attributes: Mapping[str, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    coarse: Mapping[str, CoarseMap]
+FOLDER = "folder"
+"""The name of the set that `data.folder` describes."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +79,17 @@ FASHION_MNIST = DatasetInfo(
     },
 )
 
-DATASETS: dict[str, DatasetInfo] = {info.name: info for info in (DIGITS, FASHION_MNIST)}
+DATASETS: dict[str, DatasetInfo] = {info.name: info for info in (DIGITS, FASHION_MNIST, *PUBLISHED)}
 
 
 def describe(data: Data) -> Described:
     """What `data` will offer, known without reading it.
 
     Raises InvalidFile with the field (`data.dataset`, `data.coarse`, `data.labels`, `data.reveal`, `data.groups`) for a
-    name that does not exist, an incomplete coarse map, a bias that cannot be made, or a repeated group.
+    name that does not exist, an incomplete coarse map, a bias that cannot be made, or a repeated group. Of an own
+    folder (`data.folder`) the CSV is read.
     """
-    info = dataset_info(data.dataset)
+    info = info_of(data)
     attributes = dict(info.attributes)
     if data.coarse is not None:
         attributes["coarse"] = max(coarse_classes(info, data.coarse)) + 1
@@ -120,24 +97,52 @@ def describe(data: Data) -> Described:
     if data.bias is not None:
         _check_bias(data, info, attributes)
         attributes |= {"colour": attributes[data.labels], "aligned": 2}
+    if data.label_noise > 0:
+        attributes["noisy"] = 2
     for name in data.reveal:
         _known(name, REVEALABLE, "data.reveal", "name to reveal")
-    if "bias_labels" in data.reveal and data.bias is None:
-        raise InvalidFile("bias_labels are the colours of data.bias, which is not set", field="data.reveal")
+    _check_bias_labels(data, attributes)
     if "groups" in data.reveal and not data.groups:
         raise InvalidFile("groups are the combinations of data.groups, which is empty", field="data.reveal")
     for name in data.groups:
         _known(name, attributes, "data.groups", "attribute", _hint_of_group(data, name))
     if len(set(data.groups)) < len(data.groups):
         raise InvalidFile(f"an attribute stands there twice: {', '.join(data.groups)}", field="data.groups")
+    if data.balance_groups and not data.groups:
+        raise InvalidFile("groups are the combinations of data.groups, which is empty", field="data.balance_groups")
+    if data.subclass_shares is not None:
+        _check_shares(data, info, data.subclass_shares)
     channels = info.channels if data.bias is None else 3
     revealed = tuple(name for name in REVEALABLE if name in data.reveal)
     return Described(channels=channels, size=info.size, attributes=attributes, revealed=revealed)
 
 
+def info_of(data: Data) -> DatasetInfo:
+    """The entry of the configured data set, at the size that `data.size` asks for.
+
+    Raises InvalidFile for an unknown name, or a folder that is missing or not asked for (see `read_listing`).
+    """
+    if data.dataset == FOLDER:
+        if data.folder is None:
+            raise InvalidFile("is needed for data.dataset: folder; write at least its path", field="data.folder")
+        info = folder_info(data.folder)
+    else:
+        info = dataset_info(data.dataset)
+        if data.folder is not None:
+            raise InvalidFile(f"is read with data.dataset: folder, not {data.dataset}", field="data.folder")
+    return info if data.size is None else replace(info, size=data.size)
+
+
+def bias_attribute(data: Data) -> str | None:
+    """The attribute that `reveal: [bias_labels]` shows, or None where there is none to show."""
+    if data.bias_labels is not None or data.bias is not None:
+        return data.bias_labels or "colour"
+    return DATASETS[data.dataset].bias if data.dataset in DATASETS else None
+
+
 def dataset_info(name: str) -> DatasetInfo:
     """The entry of `name`, or InvalidFile with the nearest known name."""
-    _known(name, DATASETS, "data.dataset", "data set")
+    _known(name, (*DATASETS, FOLDER), "data.dataset", "data set")
     return DATASETS[name]
 
 
@@ -148,6 +153,9 @@ def coarse_classes(info: DatasetInfo, coarse: str | Mapping[int, int]) -> tuple[
     are at least two. Raises InvalidFile otherwise.
     """
     if isinstance(coarse, str):
+        if coarse in info.attributes and coarse not in info.coarse:
+            reason = f"{coarse!r} is no coarse map: its values differ within a class, or there is one value alone"
+            raise InvalidFile(reason, field="data.coarse")
         _known(coarse, info.coarse, "data.coarse", f"coarse map of {info.name}")
         return info.coarse[coarse].of
     count = len(info.classes)
@@ -170,6 +178,30 @@ def _check_bias(data: Data, info: DatasetInfo, attributes: Mapping[str, int]) ->
     if attributes[data.labels] > COLOUR_COUNT:
         reason = f"{data.labels!r} has {attributes[data.labels]} values, but there are only {COLOUR_COUNT} colours"
         raise InvalidFile(reason, field="data.bias")
+
+
+def _check_bias_labels(data: Data, attributes: Mapping[str, int]) -> None:
+    shown = bias_attribute(data)
+    if data.bias_labels is not None:
+        _known(data.bias_labels, attributes, "data.bias_labels", "attribute", _hint_of_group(data, data.bias_labels))
+    if "bias_labels" not in data.reveal:
+        return
+    if shown is None:
+        reason = "bias_labels are the colours of data.bias, which is not set, or the attribute data.bias_labels"
+        raise InvalidFile(reason, field="data.reveal")
+    if shown == data.labels:
+        raise InvalidFile(f"bias_labels would be the labels themselves, {shown!r}", field="data.bias_labels")
+
+
+def _check_shares(data: Data, info: DatasetInfo, shares: tuple[float, ...]) -> None:
+    if data.coarse is None:
+        raise InvalidFile("classes of a coarse class need a coarse map: set data.coarse", field="data.subclass_shares")
+    largest = max(map(len, subclasses(coarse_classes(info, data.coarse))))
+    if len(shares) != largest:
+        reason = f"{len(shares)} shares, but the largest coarse class has {largest} classes"
+        raise InvalidFile(reason, field="data.subclass_shares")
+    if 0 in shares:
+        raise InvalidFile("should be greater than 0: a class without training images", field="data.subclass_shares")
 
 
 def _known(name: str, known: Mapping[str, object] | tuple[str, ...], field: str, kind: str, hint: str = "") -> None:

@@ -8,19 +8,14 @@ import warnings
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from raycon.datasets.catalogue import FASHION_MNIST
-from raycon.datasets.idx import read_idx
-from raycon.datasets.splits import RayconWarning
+from raycon.datasets.idx import FILES, read_part
+from raycon.datasets.places import RayconWarning
 from raycon.datasets.table import ImageTable
-from raycon.errors import InvalidFile, MissingData
+from raycon.errors import MissingData
 
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
 
 
 def fashion_mnist() -> ImageTable:
@@ -33,7 +28,8 @@ def fashion_mnist() -> ImageTable:
     file.
     """
     found = _find()
-    images, labels = zip(*[_part(found, *FILES[split]) for split in ("train", "test")], strict=True)
+    parts = [read_part(found[image], found[label], FASHION_MNIST) for image, label in FILES.values()]
+    images, labels = zip(*parts, strict=True)
     counts = [len(part) for part in images]
     return ImageTable(
         images=torch.cat(images).unsqueeze(1),
@@ -111,18 +107,3 @@ def _advice(tried: list[str], download: str) -> str:
         f"Fashion-MNIST was not found. Looked into {'; '.join(tried)}; {download}. "
         "Install the Debian package dataset-fashion-mnist, or set RAYCON_DATA to a folder with its four idx files."
     )
-
-
-def _part(found: dict[str, Path], image_stem: str, label_stem: str) -> tuple[Tensor, Tensor]:
-    """Images uint8 [n, 28, 28] and labels int64 [n] of one official part."""
-    images = read_idx(found[image_stem], dimensions=3)
-    labels = read_idx(found[label_stem], dimensions=1).to(torch.int64)
-    size, classes = FASHION_MNIST.size, len(FASHION_MNIST.classes)
-    if images.shape[1:] != (size, size):
-        shape = " x ".join(map(str, images.shape[1:]))
-        raise InvalidFile(f"images are {shape} pixels, not {size} x {size}", file=str(found[image_stem]))
-    if len(images) != len(labels):
-        raise InvalidFile(f"{len(labels)} labels for {len(images)} images", file=str(found[label_stem]))
-    if len(labels) and int(labels.max()) >= classes:
-        raise InvalidFile(f"label {int(labels.max())} is beyond {classes - 1}", file=str(found[label_stem]))
-    return images, labels

@@ -10,9 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raycon.datasets.info import DatasetInfo
 from raycon.errors import InvalidFile
 
 UINT8_CODE = 8
+FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+"""Images and labels of each part of a set of the family; a file may end in `.gz`."""
 
 
 def read_idx(path: Path, *, dimensions: int) -> Tensor:
@@ -47,3 +53,21 @@ def _bytes(path: Path) -> bytes:
         raise InvalidFile(f"is not a whole gzip file ({error})", file=str(path)) from error
     except OSError as error:
         raise InvalidFile(f"cannot be read ({error.strerror or error})", file=str(path)) from error
+
+
+def read_part(image_file: Path, label_file: Path, info: DatasetInfo) -> tuple[Tensor, Tensor]:
+    """Images uint8 [n, size, size] and labels int64 [n] of one part of a set of the family.
+
+    Raises InvalidFile where they fit neither each other nor what `info` says.
+    """
+    images = read_idx(image_file, dimensions=3)
+    labels = read_idx(label_file, dimensions=1).to(torch.int64)
+    size, classes = info.size, len(info.classes)
+    if images.shape[1:] != (size, size):
+        shape = " x ".join(map(str, images.shape[1:]))
+        raise InvalidFile(f"images are {shape} pixels, not {size} x {size}", file=str(image_file))
+    if len(images) != len(labels):
+        raise InvalidFile(f"{len(labels)} labels for {len(images)} images", file=str(label_file))
+    if len(labels) and int(labels.max()) >= classes:
+        raise InvalidFile(f"label {int(labels.max())} is beyond {classes - 1}", file=str(label_file))
+    return images, labels

@@ -1,25 +1,60 @@
-"""From a configuration to the tables of its splits: load, map to coarse classes, split, colour."""
+"""From a configuration to the tables of its splits: load, map to coarse classes, split, thin out, colour."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 
 import torch
 
-from raycon.config import Bias, Data
+from raycon.config import Data, Folder
+from raycon.datasets.aligned_folders import bffhq, corrupted_cifar10
+from raycon.datasets.balanced_groups import balanced_groups
 from raycon.datasets.biased import biased
-from raycon.datasets.catalogue import DatasetInfo, coarse_classes, dataset_info, describe
+from raycon.datasets.catalogue import coarse_classes, describe, info_of
+from raycon.datasets.celeba import celeba
+from raycon.datasets.cifar import cifar10, cifar100
 from raycon.datasets.coarse import coarse
 from raycon.datasets.digits import digits
 from raycon.datasets.fashion_mnist import fashion_mnist
+from raycon.datasets.folder import folder_images
+from raycon.datasets.folder_listing import listing_path
+from raycon.datasets.info import DatasetInfo
+from raycon.datasets.label_noise import noisy_labels
+from raycon.datasets.long_tail import thinned
+from raycon.datasets.mnist import mnist
+from raycon.datasets.published import CORRUPTED_CIFAR10
+from raycon.datasets.resized import resized
 from raycon.datasets.splits import with_validation
+from raycon.datasets.stl10 import stl10
 from raycon.datasets.table import ImageTable
+from raycon.datasets.tiny_imagenet import tiny_imagenet
+from raycon.datasets.unbalanced import unbalanced
+from raycon.datasets.waterbirds import waterbirds
 from raycon.errors import InvalidFile
 from raycon.seeding import derive_seed
 
-LOADERS: dict[str, Callable[[], ImageTable]] = {"digits": digits, "fashion_mnist": fashion_mnist}
+LOADERS: dict[str, Callable[[], ImageTable]] = {
+    "digits": digits,
+    "fashion_mnist": fashion_mnist,
+    "mnist": mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "stl10": stl10,
+}
+"""Sets that come as arrays."""
+DECODED: dict[str, Callable[[int], ImageTable]] = {
+    "tiny_imagenet": tiny_imagenet,
+    "celeba": celeba,
+    "waterbirds": waterbirds,
+    "bffhq": bffhq,
+    **{name: partial(corrupted_cifar10, name) for name in CORRUPTED_CIFAR10},
+}
+"""Sets of image files, by the size to which they are decoded."""
+Places = tuple[str | None, str | None, int]
+"""RAYCON_DATA, RAYCON_CACHE, and when the CSV of an own folder changed."""
 SPLITS = ("train", "validation", "test")
 
 
@@ -28,8 +63,9 @@ def load_tables(
 ) -> dict[str, ImageTable]:
     """One table per name in `splits`, and no other: nobody meets the test images without asking for them.
 
-    Attributes: those of the data set, `coarse` with `data.coarse`, `colour` and `aligned` with `data.bias`. The same
-    `data` and `split_seed` give the same images in the same order, whichever splits are asked for.
+    Attributes: those of the data set, `coarse` with `data.coarse`, `colour` and `aligned` with `data.bias`, `noisy`
+    with `data.label_noise`. The same `data` and `split_seed` give the same images in the same order, whichever splits
+    are asked for.
 
     The tables of the last two configurations are kept and shared: do not write to their tensors. Raises InvalidFile
     for what `describe` or the splits refuse, and MissingData for data that are not there.
@@ -37,55 +73,88 @@ def load_tables(
     if unknown := [name for name in splits if name not in SPLITS]:
         raise ValueError(f"no split {unknown[0]!r}; there are {', '.join(SPLITS)}")
     describe(data)
-    info = dataset_info(data.dataset)
-    return dict(
-        _tables(
-            data.dataset,
-            os.environ.get("RAYCON_DATA"),
-            None if data.coarse is None else coarse_classes(info, data.coarse),
-            data.bias,
-            data.labels if data.bias else None,
-            (data.train_size, data.validation_size),
-            split_seed,
-            splits,
-        )
+    labels_matter = data.bias is not None or data.long_tail is not None or data.label_noise > 0
+    recipe = replace(
+        data,
+        coarse=None,
+        labels=data.labels if labels_matter else "class",
+        groups=data.groups if data.balance_groups else (),
+        bias_labels=None,
+        reveal=(),
     )
+    classes = None if data.coarse is None else coarse_classes(info_of(data), data.coarse)
+    return dict(_tables(recipe, classes, _places(data), split_seed, splits))
 
 
 @lru_cache(maxsize=2)
 def _tables(
-    name: str,
-    place: str | None,
-    classes: tuple[int, ...] | None,
-    bias: Bias | None,
-    labels: str | None,
-    sizes: tuple[int | None, int | None],
-    seed: int,
-    splits: tuple[str, ...],
+    recipe: Data, classes: tuple[int, ...] | None, places: Places, seed: int, splits: tuple[str, ...]
 ) -> dict[str, ImageTable]:
-    """Every argument is part of the key; two entries, because 60,000 coloured images of 28x28 pixels are 141 MB."""
-    table = _loaded(name, place)
+    """Every argument is part of the key; two entries, because 60,000 coloured images of 28x28 pixels are 141 MB.
+
+    recipe: the configuration without what does not change the tables; `classes` are its coarse classes.
+    """
+    table = _loaded(recipe.dataset, recipe.folder, recipe.size, places)
     if classes is not None:
         table = coarse(table, classes)
-    train_size, validation_size = sizes
     table = with_validation(
-        table, seed=derive_seed(seed, "split"), validation_size=validation_size, train_size=train_size
+        table,
+        seed=derive_seed(seed, "split"),
+        validation_size=recipe.validation_size,
+        train_size=recipe.train_size,
     )
     tables = {split: table.split(split) for split in splits}
-    if bias is None or labels is None:
-        return tables
-    return {
-        split: biased(part, bias, labels=labels, seed=derive_seed(seed, "bias", split), bound=split == "train")
-        for split, part in tables.items()
-    }
+    if "train" in tables:
+        tables["train"] = _thinned(tables["train"], recipe, classes, seed)
+    return {split: _marked(part, recipe, split, seed) for split, part in tables.items()}
+
+
+def _thinned(table: ImageTable, recipe: Data, classes: tuple[int, ...] | None, seed: int) -> ImageTable:
+    """The training images, less those that the wrappers take away."""
+    if recipe.subclass_shares is not None and classes is not None:
+        table = unbalanced(table, classes, recipe.subclass_shares, seed=derive_seed(seed, "subclass_shares"))
+    if recipe.long_tail is not None:
+        table = thinned(table, recipe.long_tail, labels=recipe.labels, seed=derive_seed(seed, "long_tail"))
+    return table
+
+
+def _marked(table: ImageTable, recipe: Data, split: str, seed: int) -> ImageTable:
+    """One split with what changes images or labels, in this order: colours follow the true labels."""
+    bound = split == "train"
+    if recipe.bias is not None:
+        bias_seed = derive_seed(seed, "bias", split)
+        table = biased(table, recipe.bias, labels=recipe.labels, seed=bias_seed, bound=bound)
+    if recipe.balance_groups and bound:
+        table = balanced_groups(table, recipe.groups, seed=derive_seed(seed, "balance_groups"))
+    if recipe.label_noise > 0:
+        share = recipe.label_noise if bound else 0.0
+        table = noisy_labels(table, share, labels=recipe.labels, seed=derive_seed(seed, "label_noise"))
+    return table
 
 
 @lru_cache(maxsize=1)
-def _loaded(name: str, place: str | None) -> ImageTable:
-    """The data set as its loader gives it, checked. `place` (RAYCON_DATA) is only a part of the key."""
-    table = LOADERS[name]()
-    check_table(table, dataset_info(name))
+def _loaded(name: str, folder: Folder | None, size: int | None, places: Places) -> ImageTable:
+    """The data set as its loader gives it, at the size wanted, checked. `places` is only a part of the key."""
+    info = info_of(Data(dataset=name, folder=folder, size=size))
+    if folder is not None:
+        table = folder_images(folder, info.size)
+    elif name in DECODED:
+        table = DECODED[name](info.size)
+    else:
+        table = resized(LOADERS[name](), info.size)
+    check_table(table, info)
     return table
+
+
+def official_table(data: Data) -> ImageTable:
+    """The whole configured set as its loader gives it, at `data.size`, with its official parts and no wrapper."""
+    describe(data)
+    return _loaded(data.dataset, data.folder, data.size, _places(data))
+
+
+def _places(data: Data) -> Places:
+    changed = 0 if data.folder is None else listing_path(data.folder).stat().st_mtime_ns
+    return (os.environ.get("RAYCON_DATA"), os.environ.get("RAYCON_CACHE"), changed)
 
 
 def check_table(table: ImageTable, info: DatasetInfo) -> None:

@@ -9,6 +9,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from raycon.datasets.mapped import MappedImages
+from raycon.datasets.places import RayconWarning
 from raycon.datasets.table import ImageTable
 from raycon.errors import InvalidFile
 from raycon.seeding import derive_seed
@@ -17,18 +19,16 @@ VALIDATION_SHARE = 0.1
 VALIDATION_LIMIT = 10_000
 
 
-class RayconWarning(UserWarning):
-    """Something in the data that a reader of the results should know."""
-
-
 def with_validation(
     table: ImageTable, *, seed: int, validation_size: int | None = None, train_size: int | None = None
 ) -> ImageTable:
     """`table` whose splits are `train`, `validation` and the unchanged `test`.
 
-    Validation rows are drawn from the official training rows with `seed`; `validation_size` is a tenth of them when
-    it is None, at most 10,000. `train_size` keeps a stratified subset of the rest (None: all of it); it changes neither
-    the validation rows nor, but for the rounding of class shares, the order in which rows are taken.
+    Where the set has an official validation part, that is kept, or `validation_size` images of it drawn with `seed`,
+    stratified by class. Else validation rows are drawn from the official training rows with `seed`; `validation_size`
+    is a tenth of them when it is None, at most 10,000. `train_size` keeps a stratified subset of the rest (None: all of
+    it); it changes neither the validation rows nor, but for the rounding of class shares, the order in which rows are
+    taken.
 
     Identical images never stand in two splits: training rows that repeat a test image are dropped, and rows of
     identical content go to one split together. So where large groups of copies do not fit, validation may end up a
@@ -41,17 +41,35 @@ def with_validation(
     rows = table.splits["train"]
     rows = rows[~torch.isin(contents[rows], contents[table.splits["test"]])]
     _check_classes(labels[rows], classes)
-    if validation_size is None:
-        validation_size = min(max(int(len(rows) * VALIDATION_SHARE), 1), VALIDATION_LIMIT)
-    _check_sizes(len(rows), classes, validation_size, train_size)
-    validation = _whole_groups(rows, labels, contents, validation_size, seed=derive_seed(seed, "validation"))
-    train = rows[~torch.isin(rows, validation)]
+    if "validation" in table.splits:
+        validation = _official_validation(table, contents, validation_size, seed=derive_seed(seed, "validation"))
+        train = rows[~torch.isin(contents[rows], contents[validation])]
+    else:
+        if validation_size is None:
+            validation_size = min(max(int(len(rows) * VALIDATION_SHARE), 1), VALIDATION_LIMIT)
+        _check_sizes(len(rows), classes, validation_size, train_size)
+        validation = _whole_groups(rows, labels, contents, validation_size, seed=derive_seed(seed, "validation"))
+        train = rows[~torch.isin(rows, validation)]
     _check_classes(labels[train], classes)
     if train_size is not None:
+        if train_size < classes:
+            reason = f"{train_size} training images cannot hold one of each of {classes} classes"
+            raise InvalidFile(reason, field="data.train_size")
         if train_size > len(train):
             raise InvalidFile(_too_many(len(rows), len(validation), train_size), field="data.train_size")
         train = stratified_sample(train, labels, train_size, seed=derive_seed(seed, "train"), least=1)
     return replace(table, splits={**table.splits, "train": train, "validation": validation})
+
+
+def _official_validation(table: ImageTable, contents: Tensor, wanted: int | None, *, seed: int) -> Tensor:
+    rows = table.splits["validation"]
+    rows = rows[~torch.isin(contents[rows], contents[table.splits["test"]])]
+    if wanted is None:
+        return rows
+    if wanted > len(rows):
+        reason = f"{wanted} is more than the {len(rows)} official validation images"
+        raise InvalidFile(reason, field="data.validation_size")
+    return stratified_sample(rows, table.attributes["class"], wanted, seed=seed)
 
 
 def stratified_sample(rows: Tensor, labels: Tensor, total: int, *, seed: int, least: int = 0) -> Tensor:
@@ -89,8 +107,11 @@ def shares(total: int, available: Sequence[int], least: Sequence[int]) -> list[i
     return dealt
 
 
-def content_numbers(images: Tensor) -> Tensor:
-    """int64 [n]: equal for images that are equal byte for byte, numbered by first appearance."""
+def content_numbers(images: Tensor | MappedImages) -> Tensor:
+    """int64 [n]: equal for images that are equal byte for byte. In a tensor they are numbered by first appearance; of
+    images on disk the stored numbers are taken."""
+    if isinstance(images, MappedImages):
+        return images.contents
     seen: dict[bytes, int] = {}
     flat = images.reshape(len(images), -1).numpy()
     return torch.tensor([seen.setdefault(image.tobytes(), len(seen)) for image in flat], dtype=torch.int64)

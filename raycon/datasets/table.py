@@ -8,17 +8,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from raycon.datasets.mapped import MappedImages
+
 
 @dataclass(frozen=True)
 class ImageTable:
     """Images with integer attributes.
 
-    images: uint8 [n, C, H, W]. attributes: name -> int64 [n]; `class` is always there. sizes: name -> number of values
-    an attribute can take. splits: name -> int64 row numbers; loaders give `train` and `test`, `raycon.datasets.splits`
-    adds `validation`. mean, std: per channel, in units of [0, 1] pixels.
+    images: uint8 [n, C, H, W], or rows of a file that are read when they are indexed: `images[rows]` is a tensor in
+    both cases. attributes: name -> int64 [n]; `class` is always there. sizes: name -> number of values an attribute can
+    take. splits: name -> int64 row numbers; loaders give `train`, `test` and, where it is official, `validation`, which
+    `raycon.datasets.splits` adds to the others. mean, std: per channel, in units of [0, 1] pixels.
     """
 
-    images: Tensor
+    images: Tensor | MappedImages
     attributes: Mapping[str, Tensor]
     sizes: Mapping[str, int]
     splits: Mapping[str, Tensor]
@@ -31,7 +34,8 @@ class ImageTable:
     def rows(self, index: Tensor) -> ImageTable:
         """The images of `index`, in that order, without any split."""
         attributes = {name: values[index] for name, values in self.attributes.items()}
-        return replace(self, images=self.images[index], attributes=attributes, splits={})
+        images = self.images.select(index) if isinstance(self.images, MappedImages) else self.images[index]
+        return replace(self, images=images, attributes=attributes, splits={})
 
     def split(self, name: str) -> ImageTable:
         """The images of one split."""

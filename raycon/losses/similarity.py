@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Form = Literal["out", "in"]
 Denominator = Literal["all", "one_positive", "negatives"]
@@ -29,6 +30,25 @@ def view_rows(features: Tensor, *labels: Tensor, views: int = 1) -> Tensor:
         if given.shape != features.shape[:1]:
             raise ValueError(f"labels must be [{len(features)}], one for each image, got {list(given.shape)}")
     return features.transpose(0, 1).flatten(0, 1)
+
+
+def prototype_rows(prototypes: Tensor, features: Tensor) -> Tensor:
+    """`prototypes` [K, D] themselves. Raises ValueError for another rank, or another width than that of `features`."""
+    if prototypes.ndim != 2 or prototypes.shape[1] != features.shape[-1]:
+        shapes = f"{list(prototypes.shape)} for features {list(features.shape)}"
+        raise ValueError(f"prototypes must be [classes, dimensions], got {shapes}")
+    return prototypes
+
+
+def distances(rows: Tensor) -> Tensor:
+    """Euclidean distances [A, A] from differences, not from inner products: exact for rows that almost coincide, and
+    with gradient 0 where they do."""
+    return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def unit_rows(rows: Tensor) -> Tensor:
+    """Rows [..., D] of any length but 0, made of unit length."""
+    return functional.normalize(rows, dim=-1)
 
 
 def one_of(value: str, allowed: Any, name: str) -> None:

@@ -25,19 +25,25 @@ class GlobalBatchNorm(_BatchNorm):
         if not self.training or world_size() == 1:
             return super().forward(input)
         self._check_input_dim(input)
-        dims = [0, *range(2, input.dim())]
         shape = [1, -1] + [1] * (input.dim() - 2)
         wide = input if input.dtype == torch.float64 else input.float()
-        count = input.numel() // input.shape[1] * world_size()
-        mean = sum_over_workers(wide.sum(dims)) / count
-        centred = wide - mean.view(shape)
-        # The second pass costs one more sum over workers, and avoids the cancellation of E[x^2] - E[x]^2.
-        variance = sum_over_workers(centred.square().sum(dims)) / count
+        centred, mean, variance, count = self._moments(wide)
         self._update(mean.detach(), variance.detach(), count)
         result = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             result = result * self.weight.view(shape) + self.bias.view(shape)
         return result.to(input.dtype)
+
+    def _moments(self, wide: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
+        """The input less the mean over all workers, that mean, the variance, and how many values made them."""
+        dims = [0, *range(2, wide.dim())]
+        shape = [1, -1] + [1] * (wide.dim() - 2)
+        count = wide.numel() // wide.shape[1] * world_size()
+        mean = sum_over_workers(wide.sum(dims)) / count
+        centred = wide - mean.view(shape)
+        # The second pass costs one more sum over workers, and avoids the cancellation of E[x^2] - E[x]^2.
+        variance = sum_over_workers(centred.square().sum(dims)) / count
+        return centred, mean, variance, count
 
     @torch.no_grad()
     def _update(self, mean: Tensor, variance: Tensor, count: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from raycon.config import Encoder
 from raycon.errors import InvalidFile, nearest
 from raycon.networks.batch_norm import GlobalBatchNorm
+from raycon.networks.lipschitz import bound_layers
 
 RESNETS = (
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"),
@@ -37,8 +38,18 @@ class ImageEncoder(nn.Module):
 def build_encoder(config: Encoder, *, channels: int, size: int) -> ImageEncoder:
     """The encoder that `config` names, for images of `channels` x `size` x `size`.
 
-    Raises InvalidFile for an unknown name, or a size that the encoder cannot take.
+    Raises InvalidFile for an unknown name, a size that the encoder cannot take, or a Lipschitz bound on attention,
+    which has none.
     """
+    encoder = _unbounded(config, channels, size)
+    if config.lipschitz is not None:
+        if config.name == "vit_small":
+            raise InvalidFile("attention cannot be bounded, whatever its weights", field="encoder.lipschitz")
+        bound_layers(encoder, config.lipschitz)
+    return encoder
+
+
+def _unbounded(config: Encoder, channels: int, size: int) -> ImageEncoder:
     if config.name == "convnet":
         return ImageEncoder(_convnet(config, channels), 4 * config.width, config.embedding)
     if config.name in RESNETS:

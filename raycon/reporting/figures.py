@@ -1,4 +1,4 @@
-"""Pictures of runs, sweeps and repetitions, as PNG bytes. The only module that draws."""
+"""Pictures of runs, sweeps and repetitions, as PNG bytes. See also `study_figures`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raycon.errors import InvalidFile
 from raycon.history import RunRecord, SweepHistory
@@ -15,6 +15,7 @@ from raycon.repeats import Difference, by_configuration
 from raycon.reporting.tables import short_names, shown
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -26,11 +27,11 @@ SHOWN_SCORES = 8
 def run_figure(run: RunRecord) -> bytes:
     """Terms of the loss and validation scores of one run over its epochs."""
     terms = _names(run, "train/objective/", drop=("gradient_norm", "learning_rate"))
-    figure, axes = _figure(1, 2, 10, 4.2)
+    figure, axes = new_figure(1, 2, 10, 4.2)
     _lines(axes[0], run, terms, "train/objective/", "value of the term")
     _lines(axes[1], run, _shares(run), "validation/", "validation score")
     figure.suptitle(f"run {run.number} ({run.state.replace('_', ' ')})", fontsize=10)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def sweep_figure(history: SweepHistory) -> bytes:
@@ -43,7 +44,7 @@ def sweep_figure(history: SweepHistory) -> bytes:
     knobs = _varied_knobs(done)
     columns = min(4, 1 + len(knobs))
     rows = math.ceil((1 + len(knobs)) / columns)
-    figure, axes = _figure(rows, columns, max(3.3 * columns, 6.0), 2.9 * rows, share=True)
+    figure, axes = new_figure(rows, columns, max(3.3 * columns, 6.0), 2.9 * rows, share=True)
     _progress(axes[0], done, objective, higher=bool(history.maximize))
     names, logarithmic = short_names(knobs), history.logarithmic_paths()
     for axis, knob in zip(axes[1:], knobs, strict=False):
@@ -53,14 +54,14 @@ def sweep_figure(history: SweepHistory) -> bytes:
         if place % columns == 0:
             axis.set_ylabel(objective.split("/", 1)[-1], fontsize=8)
     figure.suptitle(f"{history.name}: {objective}, n = {len(done)} of {len(history.runs)} runs have one", fontsize=10)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def front_figure(history: SweepHistory) -> bytes:
     """The first two objectives of all complete runs, the Pareto front marked."""
     first, second = (*history.maximize, *history.minimize)[:2]
     done, front = history.complete(first, second), history.pareto_front()
-    figure, axes = _figure(1, 1, 5.6, 4.6)
+    figure, axes = new_figure(1, 1, 5.6, 4.6)
     for runs, colour, style, label in ((done, GREY, "o", "complete runs"), (front, ORANGE, "o-", "Pareto front")):
         points = sorted((run.metrics[first], run.metrics[second]) for run in runs)
         across, up = [point[0] for point in points], [point[1] for point in points]
@@ -73,12 +74,12 @@ def front_figure(history: SweepHistory) -> bytes:
     axes[0].set_ylabel(_with_direction(second), fontsize=8)
     _legend_below(axes[0], 2)
     axes[0].set_title(f"{history.name}: n = {len(done)} complete runs", fontsize=9)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def repeat_figure(history: SweepHistory, score: str, differences: Sequence[Difference]) -> bytes:
     """Left: each seed as a line across the configurations. Right: paired differences with their 95 % intervals."""
-    figure, axes = _figure(1, 2, 10, max(3.8, 1.6 + 0.7 * len(differences)))
+    figure, axes = new_figure(1, 2, 10, max(3.8, 1.6 + 0.7 * len(differences)))
     _seed_lines(axes[0], history, score)
     labels = []
     for place, difference in enumerate(differences):
@@ -89,14 +90,32 @@ def repeat_figure(history: SweepHistory, score: str, differences: Sequence[Diffe
             error = [[interval.mean - interval.low], [interval.high - interval.mean]]
             axes[1].errorbar([interval.mean], [place], xerr=error, fmt="D", color=ORANGE, capsize=4)
         whole = len(difference.seeds) + len(difference.lost)
-        labels.append(_wrapped(f"{difference.name} - {difference.rival}") + f"\nn = {len(values)} of {whole}")
+        labels.append(wrapped(f"{difference.name} - {difference.rival}") + f"\nn = {len(values)} of {whole}")
     axes[1].axvline(0.0, color="black", linewidth=0.8)
     axes[1].set_yticks(range(len(differences)), labels, fontsize=8)
     # The first difference stands on top, as in the text.
     axes[1].set_ylim(max(len(differences) - 0.4, 0.6), -0.6)
     axes[1].set_xlabel(f"difference of {score}", fontsize=8)
     axes[1].set_title("paired differences (dots: seeds), 95 % t interval", fontsize=9)
-    return _png(figure)
+    return png_bytes(figure)
+
+
+def contact_sheet(title: str, labels: Sequence[str], rows: Sequence[np.ndarray[Any, Any]]) -> bytes:
+    """Images in rows: `rows` are uint8 [n, C, H, W] with C 1 or 3, `labels` what stands beside each."""
+    columns = max(len(row) for row in rows)
+    figure, axes = new_figure(len(rows), columns, max(0.8 * columns + 1.2, 4.0), 0.8 * len(rows) + 0.5)
+    for place, axis in enumerate(axes):
+        row, column = divmod(place, columns)
+        axis.set_axis_off()
+        if column < len(rows[row]):
+            image = rows[row][column]
+            shown_image = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+            axis.imshow(shown_image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        if column == 0:
+            place_of_text: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "va": "center"}
+            axis.text(-0.1, 0.5, wrapped(labels[row], 16), fontsize=7, **place_of_text)
+    figure.suptitle(title, fontsize=9)
+    return png_bytes(figure)
 
 
 def _seed_lines(axis: Axes, history: SweepHistory, score: str) -> None:
@@ -107,7 +126,7 @@ def _seed_lines(axis: Axes, history: SweepHistory, score: str) -> None:
         found = [runs[name].get(seed) for name in names]
         values = [math.nan if run is None else run.metrics.get(score, math.nan) for run in found]
         axis.plot(range(len(names)), values, "o-", color=BLUE, alpha=0.5, linewidth=1, markersize=5)
-    axis.set_xticks(range(len(names)), [_wrapped(name, 14) for name in names], fontsize=8)
+    axis.set_xticks(range(len(names)), [wrapped(name, 14) for name in names], fontsize=8)
     axis.set_xlim(-0.3, max(len(names) - 0.7, 0.3))
     axis.set_ylabel(score, fontsize=8)
     axis.set_title(f"one line a seed, n = {len(seeds)}", fontsize=9)
@@ -186,10 +205,10 @@ def _scatter(
             run.number: options.index(shown(run.values[knob])) + (index / max(len(having) - 1, 1) - 0.5) * 0.3
             for index, run in enumerate(having)
         }
-        axis.set_xticks(range(len(options)), [_wrapped(option, 12) for option in options])
+        axis.set_xticks(range(len(options)), [wrapped(option, 12) for option in options])
         axis.set_xlim(-0.6, len(options) - 0.4)
     _points(axis, having, places, objective)
-    axis.set_xlabel(_wrapped(label), fontsize=8)
+    axis.set_xlabel(wrapped(label), fontsize=8)
 
 
 def _make_logarithmic(axis: Axes) -> None:
@@ -213,14 +232,16 @@ def _with_direction(name: str) -> str:
     return f"{name} ({metric(name).direction} is better)"
 
 
-def _wrapped(text: str, width: int = 38) -> str:
+def wrapped(text: str, width: int = 38) -> str:
     """A label in lines of at most `width` characters, broken behind dots and underscores too."""
     spaced = text.replace(".", ". ").replace("_", "_ ")
     lines = textwrap.wrap(spaced, width, break_long_words=False)
     return "\n".join(line.replace(". ", ".").replace("_ ", "_") for line in lines)
 
 
-def _figure(rows: int, columns: int, width: float, height: float, *, share: bool = False) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    rows: int, columns: int, width: float, height: float, *, share: bool = False
+) -> tuple[Figure, list[Axes]]:
     # The object interface with its own canvas: pyplot keeps global state, and these are drawn from several threads.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -235,7 +256,8 @@ def _figure(rows: int, columns: int, width: float, height: float, *, share: bool
     return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
+    """The picture as a PNG file."""
     stream = io.BytesIO()
     # Without the software's name and version the same log gives the same bytes.
     figure.savefig(stream, format="png", metadata={"Software": None})

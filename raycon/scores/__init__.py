@@ -15,21 +15,34 @@ from typing import Protocol
 import torch
 
 from raycon.config import Trial
+from raycon.datasets.catalogue import DATASETS
 from raycon.errors import InvalidFile, nearest
+from raycon.scores.calibration import calibration
 from raycon.scores.coarse_to_fine import coarse_to_fine
+from raycon.scores.corruptions import corruptions
 from raycon.scores.embedded import Embedded, NotFinite
+from raycon.scores.estimated_groups import estimated_groups
+from raycon.scores.few_shot import few_shot
+from raycon.scores.further import Corrupted, Transferred
 from raycon.scores.geometry import geometry
 from raycon.scores.groups import groups
 from raycon.scores.linear_probe import linear_probe
 from raycon.scores.nearest_neighbours import nearest_neighbours
+from raycon.scores.out_of_distribution import out_of_distribution
+from raycon.scores.sgd_probe import sgd_probe
+from raycon.scores.shots import shots
+from raycon.scores.subgroup_ranking import subgroup_ranking
+from raycon.scores.transfer import transfer
 from raycon.scores.vocabulary import ABSENT, SCORE_VOCABULARY, fill_names, offered_names
-from raycon.signatures import check_knobs
+from raycon.signatures import check_knobs, read_signature
 
 __all__ = [
     "PROTOCOLS",
     "SCORE_VOCABULARY",
+    "Corrupted",
     "Embedded",
     "NotFinite",
+    "Transferred",
     "evaluate",
     "validate_scores",
 ]
@@ -40,6 +53,15 @@ PROTOCOLS: dict[str, Callable[..., dict[str, float]]] = {
     "coarse_to_fine": coarse_to_fine,
     "groups": groups,
     "geometry": geometry,
+    "shots": shots,
+    "few_shot": few_shot,
+    "calibration": calibration,
+    "estimated_groups": estimated_groups,
+    "subgroup_ranking": subgroup_ranking,
+    "sgd_probe": sgd_probe,
+    "corruptions": corruptions,
+    "out_of_distribution": out_of_distribution,
+    "transfer": transfer,
 }
 
 
@@ -51,16 +73,19 @@ class Described(Protocol):
 
 
 @torch.no_grad()
-def evaluate(trial: Trial, tables: Mapping[str, Embedded], split: str) -> dict[str, float]:
+def evaluate(
+    trial: Trial, tables: Mapping[str, Embedded], split: str, further: Mapping[str, object] | None = None
+) -> dict[str, float]:
     """Every protocol of `trial.scores` on the images of `split`, as `split/protocol/metric` -> value.
 
-    tables: the embedded splits; `train`, on which probes are fitted and neighbours looked up, and `split` itself. Each
-    protocol sees the same probe where it asks for the same one. Nothing is modified, values are finite floats.
+    tables: the embedded splits; `train`, on which probes are fitted and neighbours looked up, and `split` itself.
+    further: values of the names in `raycon.scores.vocabulary.FURTHER` that protocols ask for. Each protocol sees the
+    same probe where it asks for the same one. Nothing is modified, values are finite floats.
 
     Raises InvalidFile as `validate_scores` does, when a protocol is unknown or what it asks for is not there.
     """
     judged = tables[split]
-    values = fill_names(tables["train"], judged)
+    values = fill_names(tables["train"], judged, further or {})
     metrics: dict[str, float] = {}
     for name, knobs in trial.scores.items():
         function = _protocol(name)
@@ -84,6 +109,20 @@ def validate_scores(trial: Trial, described: Described) -> None:
             check_knobs(_protocol(name), knobs)
         except InvalidFile as error:
             raise InvalidFile(error.reason, field=f"scores.{name}.{error.field}") from None
+        _check_dataset(trial, name)
+
+
+def _check_dataset(trial: Trial, name: str) -> None:
+    """A protocol that looks at another data set must name one that is known, and is another."""
+    signature = read_signature(_protocol(name))
+    if "dataset" not in signature.knobs:
+        return
+    dataset = trial.scores[name].get("dataset", signature.defaults["dataset"])
+    field = f"scores.{name}.dataset"
+    if dataset not in DATASETS:
+        raise InvalidFile(f"no data set {dataset!r}{nearest(dataset, list(DATASETS))}", field=field)
+    if dataset == trial.data.dataset:
+        raise InvalidFile(f"{dataset} is the data set trained on; name another one", field=field)
 
 
 def _protocol(name: str) -> Callable[..., dict[str, float]]:

@@ -1,4 +1,4 @@
-"""The shape of the representation: alignment, uniformity, effective rank, spread within classes. Nothing is trained."""
+"""The shape of the representation: alignment, uniformity, ranks, spread within classes. Nothing is trained."""
 
 from __future__ import annotations
 
@@ -17,19 +17,32 @@ ROWS_AT_ONCE = 1024
 
 
 def geometry(
-    embeddings: Tensor, features: Tensor, labels: Tensor, *, uniformity_rows: Count = 4096
+    embeddings: Tensor,
+    features: Tensor,
+    labels: Tensor,
+    classes: Tensor | None = None,
+    *,
+    uniformity_rows: Count = 4096,
 ) -> dict[str, float]:
-    """Alignment and uniformity of the unit features, effective rank and within-class spread of the embeddings.
+    """Alignment, tolerance and uniformity of the unit features; ranks, spread and separability of the embeddings.
 
     Each is a function of this module, with its source and its degenerate cases. `uniformity_rows` bounds the quadratic
-    cost of uniformity.
+    cost of uniformity. `tolerance`, `within_class_ratio` and `subclass_separability` are left out where they are
+    undefined: no two images of a label; fewer than two labels, or labels with one mean; no label with several classes.
     """
-    return {
+    found = {
         "alignment": alignment(features, labels),
         "uniformity": uniformity(features, rows=uniformity_rows),
         "effective_rank": effective_rank(embeddings),
+        "rank_me": rank_me(embeddings),
         "within_class_spread": within_class_spread(embeddings, labels),
     }
+    undefinable = {
+        "tolerance": tolerance(features, labels),
+        "within_class_ratio": within_class_ratio(embeddings, labels),
+        "subclass_separability": None if classes is None else subclass_separability(embeddings, labels, classes),
+    }
+    return found | {name: value for name, value in undefinable.items() if value is not None}
 
 
 def alignment(features: Tensor, labels: Tensor) -> float:
@@ -44,6 +57,18 @@ def alignment(features: Tensor, labels: Tensor) -> float:
     total = float((2 * sizes[classes] * deviations).sum())
     pairs = float((sizes * (sizes - 1)).sum())
     return total / pairs if pairs else 0.0
+
+
+def tolerance(features: Tensor, labels: Tensor) -> float | None:
+    """Mean cosine over all pairs of different rows with the same label, -1 to 1; None where no two rows share one.
+
+    Source: Wang and Liu 2021 (arXiv 2012.09740), who ask how far a loss tolerates that images of a class lie together;
+    here the mean is over the pairs of a class alone, so that it does not change with the number of classes. For unit
+    rows it is 1 - alignment / 2.
+    """
+    if int(torch.unique(labels, return_counts=True)[1].max()) < 2:
+        return None
+    return 1 - alignment(features, labels) / 2
 
 
 def uniformity(features: Tensor, *, rows: int = 4096) -> float:
@@ -81,11 +106,26 @@ def effective_rank(embeddings: Tensor) -> float:
     the same without centring. Centred here, as a common offset carries no information. Constant rows, or one row: 0.
     """
     values = embeddings.double()
-    centred = values - values.mean(dim=0)
+    return _rank(values - values.mean(dim=0), float(values.norm()))
+
+
+def rank_me(embeddings: Tensor) -> float:
+    """`effective_rank` without centring: 1 to min(n, E).
+
+    Source: RankMe, Garrido et al. 2023 (arXiv 2210.02885), whose small constant in the logarithm is left out here: the
+    entropy of a share 0 is 0. Embeddings that are all positive, as after a ReLU, have a large common offset, which
+    draws it towards 1. Zero rows: 0.
+    """
+    values = embeddings.double()
+    return _rank(values, float(values.norm()))
+
+
+def _rank(values: Tensor, size: float) -> float:
+    """exp(entropy) of the singular values of `values` that are more than rounding beside `size`."""
     # The smaller of the two Gram matrices has the same non-zero eigenvalues, the squares of sigma.
-    gram = centred.T @ centred if centred.shape[0] > centred.shape[1] else centred @ centred.T
+    gram = values.T @ values if values.shape[0] > values.shape[1] else values @ values.T
     sigma = torch.linalg.eigvalsh(gram).clamp_(min=0).sqrt_()
-    sigma = sigma[sigma > ROUNDING * values.norm()]
+    sigma = sigma[sigma > ROUNDING * size]
     if not len(sigma):
         return 0.0
     shares = sigma / sigma.sum()
@@ -104,6 +144,52 @@ def within_class_spread(embeddings: Tensor, labels: Tensor) -> float:
         return 0.0
     within = float((values - _class_means(values, classes, sizes)[classes]).square().sum())
     return min(within / total, 1.0)
+
+
+def within_class_ratio(embeddings: Tensor, labels: Tensor) -> float | None:
+    """trace(W B^+) / K: the variance within labels in units of that between their means, 0 for collapsed labels.
+
+    W: the mean outer product of the deviations from the own label's mean; B: the mean over the K labels of the outer
+    product of (label's mean - mean of the means); B^+ its pseudoinverse. NC1 of Papyan, Han and Donoho 2020 (arXiv
+    2008.08186). Only the K - 1 directions in which the means differ count, so labels that overlap in all others may
+    still have a small ratio. None for one label, or means that are equal up to rounding.
+    """
+    values, classes, sizes = _by_class(embeddings, labels)
+    means = _class_means(values, classes, sizes)
+    offsets = means - means.mean(dim=0)
+    _, sigma, directions = torch.linalg.svd(offsets, full_matrices=False)
+    # A label's mean has deviations of rounding in proportion to the embeddings' own size.
+    kept = sigma > ROUNDING * means.norm()
+    if not bool(kept.any()):
+        return None
+    within = (values - means[classes]) @ directions[kept].T
+    between = sigma[kept].square() / len(sizes)
+    return float((within.square().mean(dim=0) / between).sum()) / len(sizes)
+
+
+def subclass_separability(embeddings: Tensor, labels: Tensor, classes: Tensor) -> float | None:
+    """The share of the variance within labels that lies between the classes of a label, 0 to 1: whether the classes
+    that were trained on as one can still be told apart.
+
+    1 - sum |x - mean of its label and class|^2 / sum |x - mean of its label|^2, over the labels with several classes.
+    Our own definition, a correlation ratio. A class of one image is at its own mean: with very few images a class, the
+    value is too high. None where no label has several classes, or where labels have collapsed to a point.
+    """
+    pairs = torch.stack([labels, classes], dim=1)
+    kinds, joint = torch.unique(pairs, dim=0, return_inverse=True)
+    several = torch.bincount(kinds[:, 0])[labels] > 1
+    if not bool(several.any()):
+        return None
+    values, joint, labels = embeddings[several].double(), joint[several], labels[several]
+    around_label, around_class = (float(_deviations(values, k).square().sum()) for k in (labels, joint))
+    if around_label <= (ROUNDING * float(values.norm())) ** 2:
+        return None
+    return max(1 - around_class / around_label, 0.0)
+
+
+def _deviations(values: Tensor, labels: Tensor) -> Tensor:
+    rows, classes, sizes = _by_class(values, labels)
+    return rows - _class_means(rows, classes, sizes)[classes]
 
 
 def _by_class(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

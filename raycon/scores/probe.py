@@ -29,8 +29,15 @@ class Probe:
 
     def predict(self, embeddings: Tensor) -> Tensor:
         """The most likely label of each row, int64 [n]; equal scores go to the smaller label."""
-        logits = _standardise(embeddings, self.mean, self.scale) @ self.weights + self.bias
-        return self.classes[logits.argmax(dim=1)]
+        return self.classes[self.logits(embeddings).argmax(dim=1)]
+
+    def log_shares(self, embeddings: Tensor) -> Tensor:
+        """The logarithm of the probability of each of `classes`, float64 [n, K]."""
+        return torch.log_softmax(self.logits(embeddings).double(), dim=1)
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """The score of each of `classes`, float32 [n, K]."""
+        return _standardise(embeddings, self.mean, self.scale) @ self.weights + self.bias
 
 
 def fit_probe(embeddings: Tensor, labels: Tensor, *, iterations: int = 80, l2: float = 1e-4) -> Probe:
@@ -44,8 +51,7 @@ def fit_probe(embeddings: Tensor, labels: Tensor, *, iterations: int = 80, l2: f
     Products are float32, sums over images float64; the same inputs give the same bits on one machine with one number of
     threads. One label only: it is always predicted. Neither argument is modified.
     """
-    mean, scale = _moments(embeddings)
-    inputs = _standardise(embeddings, mean, scale)
+    mean, scale, inputs = standardised(embeddings)
     classes, targets = torch.unique(labels, return_inverse=True)
     shape = (inputs.shape[1] + 1, len(classes))
     loss = _Objective(inputs, targets, shape, l2)
@@ -94,6 +100,12 @@ class ProbeCache:
         probe = fit_probe(embeddings, labels, iterations=iterations, l2=l2)
         self.fitted.append((embeddings, labels, iterations, l2, probe))
         return probe
+
+
+def standardised(embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and deviation of every column, float64 [E], and the float32 rows less the mean over the deviation."""
+    mean, scale = _moments(embeddings)
+    return mean, scale, _standardise(embeddings, mean, scale)
 
 
 def _moments(embeddings: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from raycon.config import Repeat, Sweep, Trial
+from raycon.config import Ablation, Repeat, Sweep, Trial
 from raycon.space.schema import json_schema_of
 
 HOLE = {"$ref": "#/$defs/Hole"}
 REFERENCE = {"$ref": "#/$defs/Reference"}
-PARTS = ("Trial", "Data", "Bias", "Augmentation", "Encoder", "Training")
+PARTS = ("Trial", "Data", "Folder", "Bias", "LongTail", "Augmentation", "Encoder", "Training")
 """The dataclasses in which any value may be a hole or a reference."""
 
 
@@ -20,7 +20,7 @@ def json_schema() -> dict[str, Any]:
     free-form but for their reserved words, which only the catalogue could complete."""
     definitions: dict[str, Any] = {}
     sections = {}
-    for name, shape in (("trial", Trial), ("sweep", Sweep), ("repeat", Repeat)):
+    for name, shape in (("trial", Trial), ("sweep", Sweep), ("repeat", Repeat), ("ablation", Ablation)):
         schema = json_schema_of(shape)
         definitions |= schema.pop("$defs", {})
         definitions[shape.__name__] = schema

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from raycon.config import Repeat, Sweep, Trial
+from raycon.config import Ablation, Repeat, Sweep, Trial
 from raycon.errors import InvalidFile, nearest
 from raycon.space.completion import named_scores
 from raycon.space.holes import is_hole
@@ -16,7 +16,7 @@ from raycon.space.strict_yaml import Document, Keys, parse_value
 from raycon.space.tree import ENTRY_SECTIONS
 from raycon.wording import one_line
 
-SECTIONS: dict[str, Any] = {"sweep": Sweep, "repeat": Repeat}
+SECTIONS: dict[str, Any] = {"sweep": Sweep, "repeat": Repeat, "ablation": Ablation}
 OPEN = (*ENTRY_SECTIONS, "scores")
 
 

@@ -19,8 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from raycon.config import Repeat, Sweep, Trial
+from raycon.config import Ablation, Repeat, Sweep, Trial
 from raycon.errors import InvalidFile, MissingData, nearest
+from raycon.own_code import NO_CODE, OwnCode, activate
 from raycon.space.canonical import canonical_space
 from raycon.space.completion import (
     Catalogue,
@@ -39,6 +40,7 @@ from raycon.space.sections import (
     check_first_fits,
     check_repeat_fits,
     check_sweep_fits,
+    read_ablation,
     read_repeat,
     read_sweep,
 )
@@ -55,6 +57,7 @@ __all__ = [
     "json_schema",
     "load",
     "loads",
+    "name_of",
     "trial_from",
     "trial_to_plain",
     "write_json_schema",
@@ -88,12 +91,16 @@ class Space:
     """A checked search space. Made by `load` or `loads`.
 
     name: the sweep's name. source: the file, or None. sweep, repeat: their sections, with `sweep.first` completed.
-    holes: dotted path -> hole, the conditional ones too, in the order of asking.
+    ablation: its section, or None.
+    holes: dotted path -> hole, the conditional ones too, in the order of asking. code: the user's own, as far as it is
+    used.
     """
 
-    def __init__(self, source: Source, *, name: str, path: Path | None, catalogue: Catalogue | None):
+    def __init__(
+        self, source: Source, *, name: str, path: Path | None, catalogue: Catalogue | None, code: OwnCode = NO_CODE
+    ):
         """Raises InvalidFile for the first thing that is wrong."""
-        self.source, self.name = path, name
+        self.source, self.name, self.code = path, name, code
         self._place, self._catalogue = source, catalogue
         data = source.document.data
         self.tree: Tree = read_tree(data["trial"], source)
@@ -102,6 +109,8 @@ class Space:
         corners = [self._shape(values) for values in self._corner_values()]
         sweep = self._located(lambda: read_sweep(data.get("sweep"), searched=searched))
         self.repeat: Repeat = self._located(lambda: read_repeat(data.get("repeat")))
+        asked = data.get("ablation")
+        self.ablation: Ablation | None = None if asked is None else self._located(lambda: read_ablation(asked))
         for shaped in corners:
             self._located(partial(check_sweep_fits, sweep, shaped.trial))
             if "repeat" in data:
@@ -116,6 +125,7 @@ class Space:
         self._corners = [self._complete(shaped) for shaped in corners]
         for shaped in listed:
             self._complete(shaped)
+        self.code = code.used_by(self._named())
 
     @property
     def holes(self) -> Mapping[str, Hole]:
@@ -167,13 +177,28 @@ class Space:
                 raise InvalidFile("has a value, but is not asked with these choices", field=path)
         return filled.trial
 
+    def with_code(self, code: OwnCode) -> Space:
+        """The same space with more of the user's own code. Raises InvalidFile where that does not fit."""
+        if not code:
+            return self
+        whole = self.code + code
+        return Space(self._place, name=self.name, path=self.source, catalogue=self._catalogue, code=whole)
+
     def canonical(self) -> dict[str, Any]:
-        """The space in one normal form that JSON holds: what its identity depends on, with every default filled in.
+        """The space in one normal form that JSON holds: what its identity depends on, with every default filled in, and
+        the hashes of the user's own code.
 
         Not part of it: `sweep.trials`, `workers` and `retries`, `repeat`, and the order of keys in the file.
         """
         samples = [(filled.values, trial_to_plain(filled.trial)) for filled in self._corners]
-        return canonical_space(self.name, self.tree, samples, self.sweep, self._given)
+        whole = canonical_space(self.name, self.tree, samples, self.sweep, self._given)
+        return whole | ({"code": self.code.hashes} if self.code else {})
+
+    def _named(self) -> set[str]:
+        """The functions and networks that some configuration names."""
+        trials = [filled.trial for filled in self._corners]
+        terms = {str(entry["term"]) for trial in trials for entry in trial.objective.values() if "term" in entry}
+        return terms.union(*(section for trial in trials for section in (trial.transforms, trial.networks)))
 
     def identity(self) -> str:
         """sha256 (hex) of the canonical space, which holds its name and the search seed."""
@@ -196,6 +221,8 @@ class Space:
         return _Shaped(values, resolved.plain, trial, resolved.origins)
 
     def _complete(self, shaped: _Shaped) -> Filled:
+        if self._catalogue is None:
+            activate(self.code)
         complete = partial(complete_trial, shaped.trial, self._catalogue)
         filled = Filled(shaped.values, self._located(complete, shaped.values, shaped.origins))
         # Only now the encoder's name is known to be one.
@@ -268,28 +295,58 @@ def _with(values: Mapping[str, Scalar]) -> str:
     return f" (with {', '.join(words[:4])}{', ...' if len(words) > 4 else ''})" if words else ""
 
 
-def load(path: str | Path, overrides: Sequence[str] = (), *, catalogue: Catalogue | None = None) -> Space:
+def load(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    catalogue: Catalogue | None = None,
+    code: OwnCode = NO_CODE,
+) -> Space:
     """The space in a file, with `--set path=value` overrides put in.
 
-    catalogue: what knows the terms; `raycon.objective` by default, imported after all checks that do without it. Raises
-    InvalidFile: one line, with file, line, dotted field, reason and often the nearest name.
+    catalogue: what knows the terms; `raycon.objective` by default, imported after all checks that do without it. code:
+    the user's own entries of that catalogue. Raises InvalidFile: one line, with file, line, dotted field, reason and
+    often the nearest name.
     """
     path = Path(path)
     document = read(path, integer_keys=("coarse",))
-    return _space(document, overrides, name=path.stem, path=path, catalogue=catalogue)
+    return _space(document, overrides, name=path.stem, path=path, catalogue=catalogue, code=code)
+
+
+def name_of(path: str | Path, overrides: Sequence[str] = ()) -> str:
+    """The name of the space in a file, which is its sweep's, without a look at its terms. Raises InvalidFile."""
+    path = Path(path)
+    return _named_source(read(path, integer_keys=("coarse",)), overrides, path.stem)[1]
 
 
 def loads(
-    text: str, *, name: str = "space", overrides: Sequence[str] = (), catalogue: Catalogue | None = None
+    text: str,
+    *,
+    name: str = "space",
+    overrides: Sequence[str] = (),
+    catalogue: Catalogue | None = None,
+    code: OwnCode = NO_CODE,
 ) -> Space:
     """The space in a text. `name` is used where the text gives none, and in messages. Raises InvalidFile."""
     document = parse(text, file=name, integer_keys=("coarse",))
-    return _space(document, overrides, name=name, path=None, catalogue=catalogue)
+    return _space(document, overrides, name=name, path=None, catalogue=catalogue, code=code)
 
 
 def _space(
-    document: Document, overrides: Sequence[str], *, name: str, path: Path | None, catalogue: Catalogue | None
+    document: Document,
+    overrides: Sequence[str],
+    *,
+    name: str,
+    path: Path | None,
+    catalogue: Catalogue | None,
+    code: OwnCode,
 ) -> Space:
+    source, name = _named_source(document, overrides, name)
+    return Space(source, name=name, path=path, catalogue=catalogue, code=code)
+
+
+def _named_source(document: Document, overrides: Sequence[str], name: str) -> tuple[Source, str]:
+    """The document with its overrides, and the name of its space."""
     plain = Source(document)
     data = document.data
     if not isinstance(data, dict):
@@ -307,7 +364,7 @@ def _space(
     if not isinstance(name, str) or not NAME.fullmatch(name):
         words = "should be 1 to 64 of a-z 0-9 . _ - and begin with a letter or digit"
         raise source.refuse(f"{words}, not {shown(name)}", ("name",), field="name")
-    return Space(source, name=name, path=path, catalogue=catalogue)
+    return source, name
 
 
 def _with_named_scores(document: Document) -> Document:

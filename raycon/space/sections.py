@@ -1,4 +1,4 @@
-"""The `sweep` and `repeat` sections of a file: their shape, what they aim at, and that both fit the trial."""
+"""The `sweep`, `repeat` and `ablation` sections of a file: their shape, what they aim at, that they fit the trial."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from raycon.config import Repeat, Sweep, Trial
+from raycon.config import Ablation, Repeat, Sweep, Trial
 from raycon.errors import InvalidFile
 from raycon.metric_names import metric, searchable
 from raycon.space.schema import build
@@ -114,3 +114,13 @@ def check_repeat_fits(repeat: Repeat, trial: Trial) -> None:
             if seed == own:
                 reason = f"{seed} is seeds.{name}, on which the winner was chosen; judge it on fresh seeds"
                 raise InvalidFile(reason, field=f"repeat.seeds.{index}")
+
+
+def read_ablation(raw: Mapping[str, Any]) -> Ablation:
+    """The `ablation` section of a file. Raises InvalidFile with a dotted field."""
+    design = build(Ablation, raw, prefix="ablation")
+    if len(design.seeds) < 2 or len(set(design.seeds)) < len(design.seeds):
+        raise InvalidFile("needs at least two seeds, each once", field="ablation.seeds")
+    if design.of == "best" and design.values:
+        raise InvalidFile("are those of the sweep's best run when `of` is best", field="ablation.values")
+    return design

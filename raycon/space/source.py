@@ -10,7 +10,7 @@ from raycon.errors import InvalidFile
 from raycon.space.strict_yaml import Document, Keys
 from raycon.wording import one_line
 
-TOP_LEVEL = ("name", "trial", "sweep", "repeat")
+TOP_LEVEL = ("name", "trial", "sweep", "repeat", "ablation")
 
 
 def own_name(keys: Keys) -> str:

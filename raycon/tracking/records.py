@@ -16,6 +16,7 @@ from raycon.tracking.redaction import redact
 
 MAIN_SETTINGS = (
     *("data.dataset", "data.labels", "data.coarse", "data.bias.rate", "data.bias.place", "data.train_size"),
+    *("data.long_tail.kind", "data.long_tail.imbalance"),
     *("encoder.name", "encoder.width", "encoder.depth", "encoder.projection"),
     *("training.epochs", "training.batch_size", "training.views", "training.optimiser", "training.learning_rate"),
     *("training.weight_decay", "training.schedule", "training.precision"),

@@ -10,5 +10,25 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-TRANSFORMS: dict[str, Callable[..., dict[str, Tensor]]] = {}
-PROVIDES: dict[str, tuple[str, ...]] = {}
+from raycon.transforms.cutmix import cutmix
+from raycon.transforms.mixup import mixup
+from raycon.transforms.oracle_mix import oracle_mix
+from raycon.transforms.selecmix import selecmix
+from raycon.transforms.universum import universum
+
+_MIXED = ("mixed_views", "mixed_labels", "mixed_share")
+
+TRANSFORMS: dict[str, Callable[..., dict[str, Tensor]]] = {
+    "universum": universum,  # UniCon, Han et al. 2023, arXiv 2204.10695
+    "mixup": mixup,  # Zhang et al. 2018, arXiv 1710.09412
+    "cutmix": cutmix,  # Yun et al. 2019, arXiv 1905.04899
+    "selecmix": selecmix,  # Hwang et al. 2022, arXiv 2211.02291
+    "oracle_mix": oracle_mix,  # the same with known bias labels
+}
+PROVIDES: dict[str, tuple[str, ...]] = {
+    "universum": ("universum_views", "paired"),
+    "mixup": _MIXED,
+    "cutmix": _MIXED,
+    "selecmix": (*_MIXED, "paired"),
+    "oracle_mix": (*_MIXED, "paired"),
+}

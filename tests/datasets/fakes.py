@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raycon.datasets.fashion_mnist import FILES
+from raycon.datasets.idx import FILES
 from raycon.datasets.table import ImageTable
 
 

@@ -214,3 +214,42 @@ def test_nothing_waits_for_the_device() -> None:
             views = augment(images, draws, augmentation, MEAN, STD)
             assert views.shape == (4, 2, 3, 8, 8)
             assert views.device.type == "cuda"
+
+
+def test_the_last_views_are_local_crops_and_the_others_stay_as_they_were() -> None:
+    images, draws = pictures(6), epoch_draws(6, 4, seed=2)
+    for rest in ({}, {"scale": (0.7, 1.0), "flip": 0.5, "contrast": (0.6, 1.4)}):
+        whole = Augmentation(**rest)  # type: ignore[arg-type]
+        local = Augmentation(**rest, local_views=2, local_scale=(0.1, 0.3))  # type: ignore[arg-type]
+        small = Augmentation(**(rest | {"scale": (0.1, 0.3)}))  # type: ignore[arg-type]
+        views = plain(images, draws, local)
+        assert torch.allclose(views[:, :2], plain(images, draws, whole)[:, :2], rtol=0, atol=1e-12)
+        assert torch.equal(views[:, 2:], plain(images, draws, small)[:, 2:])
+
+
+def test_weak_views_keep_their_grey_values_and_are_cropped_all_the_same() -> None:
+    images, draws = pictures(6), epoch_draws(6, 3, seed=2)
+    geometry = {"scale": (0.5, 1.0), "flip": 0.5, "shift": 0.1}
+    strong = Augmentation(**geometry, contrast=(0.5, 1.5), brightness=0.2)  # type: ignore[arg-type]
+    weak = Augmentation(**geometry, contrast=(0.5, 1.5), brightness=0.2, weak_views=(0, 2))  # type: ignore[arg-type]
+    views = plain(images, draws, weak)
+    assert torch.equal(views[:, [0, 2]], plain(images, draws, Augmentation(**geometry))[:, [0, 2]])  # type: ignore[arg-type]
+    assert torch.equal(views[:, 1], plain(images, draws, strong)[:, 1])
+    lone = plain(images, draws, Augmentation(contrast=(0.5, 1.5), weak_views=(0,)))
+    assert torch.equal(lone[:, 0], images.double() / 255)
+    assert not torch.allclose(lone[:, 1], images.double() / 255)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "field"),
+    [
+        (Augmentation(local_views=2), "local_views"),
+        (Augmentation(local_views=1, local_scale=(0.5, 0.2)), "local_scale"),
+        (Augmentation(weak_views=(2,)), "weak_views"),
+    ],
+)
+def test_local_and_weak_views_must_be_among_the_views(augmentation: Augmentation, field: str) -> None:
+    with pytest.raises(InvalidFile) as caught:
+        check_augmentation(augmentation, 2)
+    assert caught.value.field == f"augmentation.{field}"
+    check_augmentation(Augmentation(local_views=1, weak_views=(1,)), 2)

@@ -11,7 +11,7 @@ from raycon.datasets import fashion_mnist as module
 from raycon.datasets.catalogue import FASHION_MNIST
 from raycon.datasets.fashion_mnist import fashion_mnist
 from raycon.datasets.idx import read_idx
-from raycon.datasets.splits import RayconWarning
+from raycon.datasets.places import RayconWarning
 from raycon.errors import InvalidFile, MissingData
 from tests.datasets.fakes import idx_bytes, write_fashion_mnist, write_idx
 
@@ -41,7 +41,7 @@ def test_all_layouts_are_found(nowhere: Path, monkeypatch: pytest.MonkeyPatch, i
     assert table.splits["train"].tolist() == list(range(50))
     assert table.splits["test"].tolist() == list(range(50, 70))
     assert torch.equal(
-        table.images[:50, 0], read_idx(nowhere / inside / f"train-images-idx3-ubyte{suffix}", dimensions=3)
+        table.images[:50][:, 0], read_idx(nowhere / inside / f"train-images-idx3-ubyte{suffix}", dimensions=3)
     )
 
 
@@ -148,7 +148,7 @@ def test_the_real_files_match_the_catalogue() -> None:
     table = fashion_mnist()
     assert (len(table.splits["train"]), len(table.splits["test"])) == (60_000, 10_000)
     assert torch.bincount(table.split("train").attributes["class"]).tolist() == [6000] * 10
-    train = table.split("train").images
+    train = table.split("train").images[:]
     levels = torch.bincount(train.flatten(), minlength=256).double() / train.numel()
     grey = torch.arange(256, dtype=torch.float64) / 255
     mean = float((levels * grey).sum())
@@ -169,6 +169,6 @@ def test_the_real_files_read_as_torchvision_reads_them(tmp_path: Path) -> None:
     table = fashion_mnist()
     for split in ("train", "test"):
         theirs = FashionMNIST(str(tmp_path), train=split == "train")
-        assert torch.equal(table.split(split).images[:, 0], theirs.data)
+        assert torch.equal(table.split(split).images[:][:, 0], theirs.data)
         assert torch.equal(table.split(split).attributes["class"], theirs.targets)
         assert tuple(theirs.classes) == FASHION_MNIST.classes

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raycon.datasets.splits import RayconWarning, content_numbers, shares, stratified_sample, with_validation
+from raycon.datasets.places import RayconWarning
+from raycon.datasets.splits import content_numbers, shares, stratified_sample, with_validation
 from raycon.datasets.table import ImageTable
 from raycon.errors import InvalidFile
 from tests.datasets.fakes import fake_table
@@ -17,7 +18,7 @@ from tests.datasets.fakes import fake_table
 def table_with_copies() -> ImageTable:
     """120 training images of 3 classes: rows 0 to 4 are copies of one image, 5 and 6 repeat test images."""
     table = fake_table([row % 3 for row in range(120)], [0, 1, 2] * 4)
-    images = table.images.clone()
+    images = table.images[:].clone()
     images[1:5] = images[0]
     images[5], images[6] = images[120], images[125]
     return replace(table, images=images)
@@ -89,7 +90,7 @@ def test_a_class_with_one_image_keeps_it_in_train_with_a_warning() -> None:
 
 def test_validation_that_copies_make_smaller_is_told() -> None:
     table = fake_table([0] * 10 + [1] * 10, [0, 1])
-    images = table.images.clone()
+    images = table.images[:].clone()
     images[0:5], images[5:10] = images[0], images[5]
     with pytest.warns(RayconWarning, match="6 validation images instead of 10"):
         split = with_validation(replace(table, images=images), seed=0, validation_size=10)
@@ -104,7 +105,7 @@ def test_an_empty_class_is_an_error() -> None:
 
 def test_a_class_whose_images_all_repeat_test_images_is_an_error() -> None:
     table = fake_table([0, 0, 0, 1], [1])
-    images = table.images.clone()
+    images = table.images[:].clone()
     images[3] = images[4]
     with pytest.raises(InvalidFile, match="class 1 has no training image"):
         with_validation(replace(table, images=images), seed=0)

@@ -19,11 +19,12 @@ from raycon.losses import (
     supcon_google,
     supcon_of_pairs,
 )
+from tests.golden import classes, data, mixing, momentum, negatives, prototypes, translated
 from tests.golden.vectors import Vector
 
 Adapter = Callable[[Vector], Tensor | Mapping[str, Tensor]]
 
-TOLERANCES: dict[tuple[str, str], float] = {}
+TOLERANCES: dict[tuple[str, str], float] = {**prototypes.TOLERANCES, **negatives.TOLERANCES, **mixing.TOLERANCES}
 """(family, array) -> absolute tolerance, where the reference computed in less than float64. None is wider than its
 cause needs."""
 
@@ -132,18 +133,27 @@ def _fairkl_paper(vector: Vector) -> Tensor:
     return fairkl(*_bias_inputs(vector), variant=variant, variance_floor=0.0)
 
 
-ADAPTERS: dict[str, Adapter] = {
-    "supcon_out": _supcon_out,
-    "supcon_out_mask": _supcon_out_mask,
-    "supcon_google": _supcon_google,
-    "simclr": _simclr,
-    "l_spread_clean": _l_spread_clean,
-    "thanos_code": _thanos_code,
-    "eps_supinfonce_out": _eps_supinfonce_out,
-    "eps_supinfonce_nofloor": _eps_supinfonce_out,
-    "eps_supinfonce_in": _eps_supinfonce_in,
-    "eps_supcon_out": _eps_supcon_out,
-    "eps_infonce": _eps_infonce,
-    "fairkl_code": _fairkl_code,
-    "fairkl_paper": _fairkl_paper,
-}
+ADAPTERS: dict[str, Adapter] = (
+    {
+        "supcon_out": _supcon_out,
+        "supcon_out_mask": _supcon_out_mask,
+        "supcon_google": _supcon_google,
+        "simclr": _simclr,
+        "l_spread_clean": _l_spread_clean,
+        "thanos_code": _thanos_code,
+        "eps_supinfonce_out": _eps_supinfonce_out,
+        "eps_supinfonce_nofloor": _eps_supinfonce_out,
+        "eps_supinfonce_in": _eps_supinfonce_in,
+        "eps_supcon_out": _eps_supcon_out,
+        "eps_infonce": _eps_infonce,
+        "fairkl_code": _fairkl_code,
+        "fairkl_paper": _fairkl_paper,
+    }
+    | classes.ADAPTERS
+    | data.ADAPTERS
+    | momentum.ADAPTERS
+    | prototypes.ADAPTERS
+    | negatives.ADAPTERS
+    | mixing.ADAPTERS
+    | translated.ADAPTERS
+)

@@ -104,8 +104,9 @@ def inputs(
     return made
 
 
-def floating(tensors: Inputs) -> list[Tensor]:
-    return [tensor for tensor in tensors.values() if tensor.is_floating_point()]
+def differentiable(tensors: Inputs) -> Inputs:
+    """What a loss has a gradient by: all that is not whole numbers or random ones."""
+    return {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() and name != "draws"}
 
 
 def oracle(name: str, tensors: Inputs, knobs: Knobs) -> float:
@@ -116,7 +117,7 @@ def oracle(name: str, tensors: Inputs, knobs: Knobs) -> float:
 
 
 def value_and_gradients(name: str, tensors: Inputs, knobs: Knobs) -> tuple[Tensor, list[Tensor]]:
-    """The loss, and its gradient by every floating input."""
-    free = {key: t.clone().requires_grad_(t.is_floating_point()) for key, t in tensors.items()}
-    loss = TERMS[name](**free, **knobs)
-    return loss.detach(), list(torch.autograd.grad(loss, floating(free)))
+    """The loss, and its gradient by every input that has one."""
+    free = {key: t.clone().requires_grad_() for key, t in differentiable(tensors).items()}
+    loss = TERMS[name](**{**tensors, **free}, **knobs)
+    return loss.detach(), list(torch.autograd.grad(loss, list(free.values())))

@@ -11,7 +11,7 @@ import pytest
 from raycon.losses import supcon
 from tests.golden.__main__ import main
 from tests.golden.adapters import ADAPTERS
-from tests.golden.check import check_families
+from tests.golden.check import check_families, check_family
 from tests.golden.vectors import Vector, read_vectors
 from tests.losses.catalogue import inputs
 
@@ -30,6 +30,41 @@ FAMILIES = (
     "eps_infonce",
     "fairkl_code",
     "fairkl_paper",
+    "coarse_maps",
+    "biased_split",
+    "lr_supcon",
+    "sce",
+    "scekeys",
+    "scequeue",
+    "renyi",
+    "renyi_ovf",
+    "renyi_dist",
+    "spcl_ntxent",
+    "spcl_metric",
+    "spcl_total",
+    "dcl_debiased",
+    "dcl_multi_positive",
+    "decoupled",
+    "decoupledw",
+    "nneg",
+    "nnegpop",
+    "nnegopt",
+    "unicon",
+    "uniconappend",
+    "universum",
+    "selecgsc",
+    "selecgce",
+    "selecpair",
+    "selecgt",
+    "cdvg",
+    "bcl",
+    "esupcon",
+    "spce",
+    "logitadjust",
+    "cosfc",
+    "shotacc",
+    "ltcounts",
+    "gdro",
 )
 
 
@@ -47,6 +82,12 @@ def test_every_adapter_is_run() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_family(stored: dict[str, list[Vector]], family: str) -> None:
     (result,) = check_families(stored, [family])
+    assert result.passed > 0 and not result.failed, result.line()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_family_in_single_precision(stored: dict[str, list[Vector]], family: str) -> None:
+    result = check_family(family, stored[family], single=True)
     assert result.passed > 0 and not result.failed, result.line()
 
 

@@ -98,5 +98,5 @@ def test_scores_on_other_scales_do_not_flatten_the_accuracies(tmp_path: Path) ->
 
 def test_labels_are_broken_and_not_cut() -> None:
     long = "class_conditional_infonce.temperature_of_the_second_view"
-    wrapped = figures._wrapped(long, 30)
+    wrapped = figures.wrapped(long, 30)
     assert wrapped.replace("\n", "") == long and max(map(len, wrapped.split("\n"))) <= 30

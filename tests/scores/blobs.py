@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
-from raycon.scores import Embedded
+from raycon.metric_names import CORRUPTION_FAMILIES
+from raycon.scores import Corrupted, Embedded, Transferred
 
 
 def blobs(rows: int = 240, *, seed: int = 0, noise: float = 1.0, dimensions: int = 6) -> Embedded:
@@ -30,3 +31,33 @@ def blobs(rows: int = 240, *, seed: int = 0, noise: float = 1.0, dimensions: int
         groups=classes * 2 + aligned,
         group_count=8,
     )
+
+
+def further(train: Embedded, judged: Embedded) -> dict[str, object]:
+    """What evaluation encodes beside the splits, for `train` and `judged` blobs: noisier copies, and other blobs."""
+    random = torch.Generator().manual_seed(7)
+    rows = torch.arange(0, len(judged), 2)
+
+    def copies(values: torch.Tensor, noise: float) -> dict[tuple[str, int], torch.Tensor]:
+        return {
+            (family, severity): values[rows]
+            + noise * severity * torch.randn(len(rows), values.shape[1], generator=random)
+            for family in CORRUPTION_FAMILIES
+            for severity in range(1, 6)
+        }
+
+    other, others = blobs(80, seed=11), blobs(60, seed=12)
+    return {
+        "corrupted": Corrupted(
+            rows=rows,
+            embeddings=copies(judged.embeddings, 0.3),
+            pixels=copies(judged.features, 0.2),
+            clean_pixels=judged.features[rows],
+            train_rows=torch.arange(0, len(train), 3),
+            train_pixels=train.features[::3],
+        ),
+        "outsiders": 3 + torch.randn(50, judged.embeddings.shape[1], generator=random),
+        "transferred": Transferred(
+            other.embeddings, other.attributes["coarse"], others.embeddings, others.attributes["coarse"]
+        ),
+    }

@@ -13,12 +13,17 @@ import torch
 
 from raycon.config import Data, Trial
 from raycon.errors import InvalidFile
+from raycon.further_images import PREPARED
 from raycon.metric_names import METRICS, PATTERNS, metric
 from raycon.scores import PROTOCOLS, SCORE_VOCABULARY, Embedded, NotFinite, evaluate, probe, validate_scores
-from raycon.scores.vocabulary import ABSENT, ALWAYS
-from tests.scores.blobs import blobs
+from raycon.scores.vocabulary import ABSENT, ALWAYS, FURTHER
+from tests.scores.blobs import blobs, further
 
 ALL: dict[str, dict[str, Any]] = {name: {} for name in PROTOCOLS}
+ALL["shots"] = {"many": 60.0, "few": 55.0}  # some of the 51 to 66 rows a class on either side
+ALL["estimated_groups"] = {"steps": 20}
+ALL["few_shot"] = {"episodes": 3}
+ALL["out_of_distribution"] = ALL["transfer"] = {"dataset": "fashion_mnist"}  # the trials here are of the digits
 
 
 def trial(scores: dict[str, dict[str, Any]], data: Data | None = None) -> Trial:
@@ -35,7 +40,10 @@ BIASED = Plain({"class": 4, "coarse": 2, "colour": 4, "aligned": 2})
 
 def test_every_protocol_returns_finite_numbers_with_names_of_the_table() -> None:
     tables = {"train": blobs(seed=1), "validation": blobs(120, seed=2)}
-    found = evaluate(trial(ALL), tables, "validation")
+    found = evaluate(trial(ALL), tables, "validation", further(*tables.values()))
+    # Classes can be told apart within labels only where labels are coarse.
+    coarse = {name: replace(split, labels=split.attributes["coarse"]) for name, split in tables.items()}
+    found |= evaluate(trial({"geometry": {}}), coarse, "validation")
     assert {name.split("/")[1] for name in found} == set(PROTOCOLS)
     for name, value in found.items():
         assert name.startswith("validation/")
@@ -60,6 +68,7 @@ def test_every_split_can_be_judged_and_gets_its_prefix() -> None:
 
 def test_the_catalogue_asks_for_names_of_the_vocabulary_only() -> None:
     assert set(ABSENT) | ALWAYS == set(SCORE_VOCABULARY)
+    assert {name for name, _ in PREPARED.values()} == FURTHER
     asked: set[str] = set()
     for function in PROTOCOLS.values():
         parameters = inspect.signature(function).parameters.values()
@@ -89,8 +98,9 @@ def test_scores_leave_gradients_and_inputs_alone() -> None:
     train, judged = blobs(60, seed=1), blobs(60, seed=2)
     tracked = replace(train, embeddings=train.embeddings.clone().requires_grad_())
     before = [train.embeddings.clone(), judged.embeddings.clone(), judged.features.clone(), judged.labels.clone()]
-    plain = evaluate(trial(ALL), {"train": train, "validation": judged}, "validation")
-    assert evaluate(trial(ALL), {"train": tracked, "validation": judged}, "validation") == plain
+    plain = evaluate(trial(ALL), {"train": train, "validation": judged}, "validation", further(train, judged))
+    again = evaluate(trial(ALL), {"train": tracked, "validation": judged}, "validation", further(train, judged))
+    assert again == plain
     assert tracked.embeddings.grad is None
     after = [train.embeddings, judged.embeddings, judged.features, judged.labels]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
@@ -117,6 +127,8 @@ def test_groups_without_bias_have_no_aligned_accuracy() -> None:
         ({"nearest_neighbours": {"neighbors": 3}}, Data(), BIASED, "scores.nearest_neighbours.neighbors", "neighbours"),
         ({"nearest_neighbours": {"neighbours": 0}}, Data(), BIASED, "scores.nearest_neighbours.neighbours", "1"),
         ({"nearest_neighbours": {"vote": "loud"}}, Data(), BIASED, "scores.nearest_neighbours.vote", "majority"),
+        ({"transfer": {}}, Data(), BIASED, "scores.transfer.dataset", "digits is the data set trained on"),
+        ({"transfer": {"dataset": "mnits"}}, Data(), BIASED, "scores.transfer.dataset", "did you mean 'mnist'"),
         ({"linear_probe": {"l2": -1.0}}, Data(), BIASED, "scores.linear_probe.l2", "0"),
         ({"linear_probe": {"iterations": "80"}}, Data(), BIASED, "scores.linear_probe.iterations", "whole number"),
     ],
@@ -139,6 +151,8 @@ def test_evaluate_refuses_what_the_tables_do_not_hold() -> None:
     split = replace(blobs(30, seed=1), groups=None, group_count=0)
     with pytest.raises(InvalidFile, match=r"groups needs groups: give data\.groups"):
         evaluate(trial({"groups": {}}), {"train": split, "validation": split}, "validation")
+    with pytest.raises(InvalidFile, match="transfer needs further images encoded"):
+        evaluate(trial({"transfer": {}}), {"train": split, "validation": split}, "validation")
 
 
 def test_embedded_refuses_rows_that_do_not_fit() -> None:

@@ -10,7 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from raycon.scores.geometry import alignment, effective_rank, geometry, uniformity, within_class_spread
+from raycon.scores.geometry import (
+    alignment,
+    effective_rank,
+    geometry,
+    rank_me,
+    subclass_separability,
+    tolerance,
+    uniformity,
+    within_class_ratio,
+    within_class_spread,
+)
 from tests.scores.blobs import blobs
 
 
@@ -91,6 +101,77 @@ def test_within_class_spread_falls_when_classes_collapse() -> None:
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
     assert within_class_spread(centres[labels], labels) == pytest.approx(0.0, abs=1e-12)
     assert within_class_spread(torch.eye(4), torch.zeros(4).long()) == pytest.approx(1.0)
+
+
+def test_tolerance_equals_a_loop_over_pairs() -> None:
+    split = blobs(60, seed=4)
+    rows, labels = split.features.double().tolist(), split.labels.tolist()
+    cosines = [
+        sum(a * b for a, b in zip(rows[i], rows[j], strict=True))
+        for i in range(60)
+        for j in range(60)
+        if i != j and labels[i] == labels[j]
+    ]
+    assert tolerance(split.features, split.labels) == pytest.approx(np.mean(cosines), rel=1e-5)
+    assert tolerance(torch.eye(3), torch.arange(3)) is None
+
+
+def test_rank_me_equals_its_definition_without_centring() -> None:
+    for rows, columns in ((50, 6), (5, 9)):
+        values = torch.randn(rows, columns, generator=torch.Generator().manual_seed(rows)) + 2
+        sigma = np.linalg.svd(values.double().numpy(), compute_uv=False)
+        shares = sigma / sigma.sum()
+        assert rank_me(values) == pytest.approx(math.exp(-(shares * np.log(shares)).sum()), rel=1e-5)
+    assert rank_me(torch.eye(5)) == pytest.approx(5.0)
+    assert rank_me(torch.full((8, 3), 2.0)) == pytest.approx(1.0)
+    assert rank_me(torch.zeros(8, 3)) == 0.0
+
+
+def test_within_class_ratio_equals_its_definition() -> None:
+    split = blobs(80, seed=6)
+    rows, labels = split.embeddings.double().numpy(), split.labels.numpy()
+    means = np.stack([rows[labels == label].mean(axis=0) for label in range(4)])
+    within = sum(np.outer(row - means[label], row - means[label]) for row, label in zip(rows, labels, strict=True))
+    offsets = means - means.mean(axis=0)
+    between = sum(np.outer(offset, offset) for offset in offsets) / 4
+    expected = np.trace(within / len(rows) @ np.linalg.pinv(between, rcond=1e-10)) / 4
+    assert within_class_ratio(split.embeddings, split.labels) == pytest.approx(expected, rel=1e-6)
+
+
+def test_within_class_ratio_of_collapsed_and_of_undivided_labels() -> None:
+    centres = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    assert within_class_ratio(centres[labels], labels) == pytest.approx(0.0, abs=1e-12)
+    assert within_class_ratio(torch.eye(4), torch.zeros(4).long()) is None
+    assert within_class_ratio(torch.full((6, 2), 0.1), labels) is None
+
+
+def test_subclass_separability_equals_a_loop() -> None:
+    split = blobs(80, seed=6)
+    rows, classes = split.embeddings.double().numpy(), split.labels.numpy()
+    coarse = np.array([0, 0, 0, 1])[classes]  # label 1 has one class alone, and does not count
+    parts = {
+        of: sum(
+            float(((rows[i] - rows[(kinds == kinds[i]) & (coarse == 0)].mean(axis=0)) ** 2).sum())
+            for i in range(80)
+            if coarse[i] == 0
+        )
+        for of, kinds in (("label", coarse), ("class", classes))
+    }
+    found = subclass_separability(split.embeddings, torch.from_numpy(coarse), split.labels)
+    assert found == pytest.approx(1 - parts["class"] / parts["label"], rel=1e-9)
+
+
+def test_subclass_separability_rises_and_is_absent_where_there_are_no_subclasses() -> None:
+    found = [
+        subclass_separability(s.embeddings, s.attributes["coarse"], s.labels)
+        for s in (blobs(400, noise=noise) for noise in (3.0, 1.0, 0.01))
+    ]
+    assert found == sorted(found, key=lambda value: value or 0) and found[-1] == pytest.approx(1.0, abs=1e-3)
+    split = blobs(40)
+    assert subclass_separability(split.embeddings, split.labels, split.labels) is None
+    assert subclass_separability(torch.ones(4, 2), torch.zeros(4).long(), torch.tensor([0, 1, 0, 1])) is None
+    assert "subclass_separability" not in geometry(split.embeddings, split.features, split.labels, split.labels)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e4, 1e-20])

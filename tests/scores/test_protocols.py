@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
@@ -136,6 +137,41 @@ def test_groups_equal_a_loop_and_leave_out_empty_ones(dropped: set[int]) -> None
         chosen = [r for r, a in zip(right, aligned.tolist(), strict=True) if a == wanted]
         assert found[name] == pytest.approx(np.mean(chosen))
     assert all(math.isfinite(value) for value in found.values())
+
+
+def test_group_intervals_hold_at_once_and_equal_scipy() -> None:
+    assert JUDGED.groups is not None
+    found = groups(TRAIN.embeddings, TRAIN.labels, JUDGED.embeddings, JUDGED.labels, JUDGED.groups, 9, ProbeCache())
+    sizes = np.bincount(JUDGED.groups.numpy(), minlength=9)
+    present = [number for number in range(9) if sizes[number]]
+    ends = {}
+    for number in present:
+        size, right = int(sizes[number]), round(found[f"group_{number}_accuracy"] * sizes[number])
+        interval = binomtest(right, size).proportion_ci(1 - 0.05 / len(present), method="exact")
+        ends[number] = (found[f"group_{number}_low"], found[f"group_{number}_high"])
+        assert ends[number] == pytest.approx((interval.low, interval.high))
+    assert found["worst_low"] == min(low for low, _ in ends.values())
+    assert found["worst_high"] == min(high for _, high in ends.values())
+    assert found["worst_low"] <= found["worst_accuracy"] <= found["worst_high"]
+    assert -0.5 < found["worst_bias"] < 0
+    assert "group_8_low" not in found and len(present) == 8
+
+
+def test_adjusted_accuracy_has_the_mixture_of_training() -> None:
+    assert TRAIN.groups is not None and JUDGED.groups is not None
+
+    def scored(kept: Tensor) -> dict[str, float]:
+        assert TRAIN.groups is not None and JUDGED.groups is not None
+        return groups(
+            TRAIN.embeddings, TRAIN.labels, JUDGED.embeddings[kept], JUDGED.labels[kept], JUDGED.groups[kept], 8,
+            ProbeCache(), None, TRAIN.groups,
+        )  # fmt: skip
+
+    found = scored(torch.arange(len(JUDGED)))
+    weighted = [found[f"group_{number}_accuracy"] for number in TRAIN.groups.tolist()]
+    assert found["adjusted_accuracy"] == pytest.approx(np.mean(weighted))
+    assert found["adjusted_accuracy"] != pytest.approx(found["average_accuracy"], abs=1e-6)
+    assert "adjusted_accuracy" not in scored(JUDGED.groups != 3)
 
 
 def test_aligned_and_conflicting_are_left_out_where_there_are_none() -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from raycon.datasets import DATASETS
 from raycon.errors import InvalidFile
 from raycon.space import loads
 from tests.space.fake_catalogue import FakeCatalogue
 from tests.space.test_space import SWEEP
 
+KNOWN_SETS = ", ".join([*DATASETS, "folder"])
 HEAD = "trial:\n  objective:\n    supcon:\n      weight: 1\n"
 
 
@@ -77,7 +79,7 @@ def trial(more: str) -> str:
         (trial("  data: {bias: {rat: 1}}"), "f.yaml:5: data.bias.rat: is not a known field (did you mean 'rate'?)"),
         (
             trial("  data: {dataset: digitz}"),
-            "f.yaml:5: data.dataset: no data set 'digitz' (did you mean 'digits'?); known: digits, fashion_mnist",
+            f"f.yaml:5: data.dataset: no data set 'digitz' (did you mean 'digits'?); known: {KNOWN_SETS}",
         ),
         (trial("  encoder: {projection: 5}"), "f.yaml:5: encoder.projection: should be a list, not 5"),
         (trial("  augmentation: {scale: [1]}"), "f.yaml:5: augmentation.scale.1: is missing"),
@@ -107,7 +109,8 @@ def trial(more: str) -> str:
         (
             trial("  scores: [linear_prob]"),
             "f.yaml:5: scores.linear_prob: unknown protocol 'linear_prob' (did you mean 'linear_probe'?); known: "
-            "linear_probe, nearest_neighbours, coarse_to_fine, groups, geometry",
+            "linear_probe, nearest_neighbours, coarse_to_fine, groups, geometry, shots, few_shot, calibration, "
+            "estimated_groups, subgroup_ranking, sgd_probe, corruptions, out_of_distribution, transfer",
         ),
         (
             trial("  seeds: {init: {choice: [1, 2]}}"),
@@ -304,8 +307,8 @@ def test_stopping_early_needs_scores_on_the_way() -> None:
 
 
 def test_choices_under_which_something_is_wrong_are_named() -> None:
-    text = "trial:\n  objective: {supcon: {}}\n  data: {dataset: {choice: [digits, mnits]}}\n" + SWEEP
-    reason = "no data set 'mnits'; known: digits, fashion_mnist (with data.dataset = mnits)"
+    text = "trial:\n  objective: {supcon: {}}\n  data: {dataset: {choice: [digits, letters]}}\n" + SWEEP
+    reason = f"no data set 'letters'; known: {KNOWN_SETS} (with data.dataset = letters)"
     assert refusal(text) == f"f.yaml:3: data.dataset: {reason}"
 
 

@@ -1,0 +1,221 @@
+"""The report of an ablation study: Markdown, CSV, LaTeX, JSON, pictures and one HTML page that holds them all.
+
+Everything comes from the event log, and nothing of it depends on when runs happened or how often the command was
+interrupted: the same results give the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from raycon.ablation.arms import FULL
+from raycon.ablation.contrasts import Answer
+from raycon.ablation.study import Answers, Study, study_answers
+from raycon.disk import RealDisk, write_durably
+from raycon.history import SweepHistory, read_sweep
+from raycon.reporting.html import page
+from raycon.reporting.latex import booktabs
+from raycon.reporting.study_figures import arms_figure, effects_figure, interaction_figure
+from raycon.reporting.tables import Row, to_csv, to_markdown
+from raycon.space import trial_to_plain
+from raycon.space.canonical import differences
+from raycon.statistics import sign_flip_floor
+
+
+def write_study_report(folder: Path) -> Path:
+    """Writes `report/` of the study in `folder`: study.md, study.html, contrasts.csv, arms.csv, runs.csv,
+    contrasts.tex, study.json and the pictures.
+
+    Returns the path of study.md. Raises RayconError where the folder holds no study.
+    """
+    history = read_sweep(folder)
+    study = Study.of_canonical(history.canonical)
+    parts = [
+        study_answers(study, history, retuned=retuned) for retuned in ([True, False] if study.retuned else [False])
+    ]
+    tested = any(run.test for run in history.runs)
+    if tested:
+        parts += [study_answers(study, history, test=True, retuned=part.retuned) for part in parts]
+    titles = [_title(study, part, test=index >= len(parts) / 2 and tested) for index, part in enumerate(parts)]
+    files = _files(study, history, parts, titles)
+    target, disk = folder / "report", RealDisk()
+    disk.makedirs(target)
+    for name, content in files.items():
+        write_durably(disk, target / name, content)
+    return target / "study.md"
+
+
+def _title(study: Study, part: Answers, *, test: bool) -> str:
+    split = "test images" if test else "validation images"
+    if not study.retuned:
+        return f"Contrasts on {split}"
+    return f"Contrasts on {split}, arms {'re-tuned with equal budget' if part.retuned else 'frozen'}"
+
+
+def _files(study: Study, history: SweepHistory, parts: Sequence[Answers], titles: Sequence[str]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {"runs.csv": to_csv(_run_rows(history)).encode()}
+    caption = _caption(study, history, parts[0])
+    sections: list[tuple[str, list[Row], str | None]] = [("Arms", arm_rows(study, parts[0]), None)]
+    tables = []
+    for index, (part, title) in enumerate(zip(parts, titles, strict=True)):
+        number = "" if index == 0 else f"_{index + 1}"
+        rows = contrast_rows(part)
+        picture = None
+        if part.answers:
+            picture = f"effects{number}.png"
+            files[picture] = effects_figure(part, f"{study.of}: {title.lower()}", study.score)
+        files[f"contrasts{number}.csv"] = to_csv(rows).encode()
+        tables.append(booktabs(rows, f"{study.of}. {title}. {caption}", f"tab:{study.of}{number}"))
+        sections.append((title, rows, picture))
+    files["contrasts.tex"] = "\n".join(tables).encode()
+    files["arms.csv"] = to_csv(sections[0][1]).encode()
+    files["arms.png"] = arms_figure(parts[0], study.score)
+    sections[0] = (*sections[0][:2], "arms.png")
+    heat = interaction_figure(parts[0], study)
+    if heat is not None:
+        files["interactions.png"] = heat
+        sections.append(("Two-way interactions", [], "interactions.png"))
+    facts = _facts(study, history, parts[0])
+    files["study.json"] = _json(study, history, parts, titles, caption)
+    files["study.md"] = _markdown(study, facts, sections, caption, parts[0].lost).encode()
+    files["study.html"] = page(f"{study.of}: ablation", facts, sections, caption, files, _changes(study)).encode()
+    return files
+
+
+def contrast_rows(part: Answers) -> list[Row]:
+    """One row a contrast, claims first."""
+    return [_contrast_row(found) for found in part.answers]
+
+
+def _contrast_row(found: Answer) -> Row:
+    interval = found.interval
+    return {
+        "contrast": found.question.label,
+        "effect": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "n": interval.n,
+        "p": found.p,
+        "Holm p": found.adjusted_p,
+        "sign-flip p": found.sign_flip_p,
+        "equivalence p": found.equivalence_p,
+        "verdict": found.verdict,
+    }
+
+
+def arm_rows(study: Study, part: Answers) -> list[Row]:
+    """One row an arm: its components, mean and standard deviation over the paired seeds."""
+    assert study.arms is not None
+    rows: list[Row] = []
+    for arm, scores in part.scores.items():
+        n = len(scores)
+        mean = sum(scores) / n if n else None
+        spread = None
+        if n > 1 and mean is not None:
+            spread = (sum((value - mean) ** 2 for value in scores) / (n - 1)) ** 0.5
+        on = study.arms.on.get(arm)
+        listed = (
+            "(outside of the plan)" if on is None else ", ".join(c for c in study.arms.components if c in on) or "-"
+        )
+        rows.append({"arm": arm, "components": listed or "-", "mean": mean, "sd": spread, "n": n})
+    return rows
+
+
+def _run_rows(history: SweepHistory) -> list[Row]:
+    """The runs without what depends on the clock or on interruptions."""
+    rows = []
+    for run in history.runs:
+        row: Row = {"arm": run.values["configuration"], "seed": run.values["seed"], "state": run.state}
+        rows.append(row | dict(sorted(run.metrics.items())) | dict(sorted(run.test.items())))
+    return [{k: v for k, v in row.items() if not k.startswith("train/speed/")} for row in rows]
+
+
+def _facts(study: Study, history: SweepHistory, part: Answers) -> list[str]:
+    design = study.design
+    family = sum(found.adjusted_p is not None for found in part.answers)
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(history.counts().items()))
+    facts = [
+        f"score: {study.score}; plan: {design.plan.replace('_', ' ')}, {len(part.scores)} arms, "
+        f"weights: {design.weights}",
+        f"seeds: {', '.join(map(str, study.seeds))}, each for split, weights and order of all arms alike; "
+        f"{len(part.seeds)} of {len(study.seeds)} are paired in all arms; smallest sign-flip p "
+        + (f"{sign_flip_floor(len(part.seeds)):.4f}" if len(part.seeds) > 1 else "undefined"),
+        f"family: {family} contrast(s) under Holm at {design.alpha:g}; "
+        + ("the stated claims" if design.claims else "all contrasts of the plan"),
+        f"runs: {counts}",
+        f"stated before the first run (SHA-256): {history.identity}",
+    ]
+    fraction = None if study.arms is None else study.arms.fraction
+    if fraction is not None:
+        made = ", ".join(f"{name} = {' x '.join(of)}" for name, of in fraction.generators.items())
+        facts.insert(1, f"fraction of resolution {fraction.resolution}: {made}")
+    return facts
+
+
+def _caption(study: Study, history: SweepHistory, part: Answers) -> str:
+    """What a table of these numbers has to say beneath it."""
+    epochs = sorted({trial.training.epochs for trial in study.configurations.values()})
+    versions = history.attempts[-1].versions if history.attempts else {}
+    failures = sum(run.state != "complete" for run in history.runs)
+    told = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    return (
+        f"{study.score}; n = {len(part.seeds)} paired seeds (split, initialisation and order vary), "
+        f"{1 - study.design.alpha:.0%} paired t intervals, two-sided paired t tests with Holm's correction; a positive "
+        f"effect is a gain. The configuration was fixed before these seeds were run; budget of every arm: "
+        f"{' or '.join(map(str, epochs))} epochs a run; test set opened {history.openings} time(s); "
+        f"{failures} run(s) without a result. {told}. Study {history.identity[:16]}."
+    )
+
+
+def _changes(study: Study) -> dict[str, list[str]]:
+    """What sets each arm apart from the full one."""
+    full = trial_to_plain(study.configurations[FULL])
+    others = {name: trial for name, trial in study.configurations.items() if name != FULL}
+    return {name: differences(full, trial_to_plain(trial)) for name, trial in others.items()}
+
+
+def _markdown(
+    study: Study,
+    facts: Sequence[str],
+    sections: Sequence[tuple[str, list[Row], str | None]],
+    caption: str,
+    lost: Sequence[str],
+) -> str:
+    lines = [f"# {study.of}: ablation", "", *(f"- {fact}" for fact in facts), ""]
+    for title, rows, picture in sections:
+        lines += [f"## {title}", ""]
+        lines += [to_markdown(rows)] if rows else []
+        lines += [f"![{title}]({picture})", ""] if picture else []
+    lines += [f"- left out, {text}" for text in lost] + ([""] if lost else [])
+    lines += [caption, "", "## What the arms change", ""]
+    for name, changes in _changes(study).items():
+        lines += [f"- {name}: {'; '.join(changes)}"]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _json(study: Study, history: SweepHistory, parts: Sequence[Answers], titles: Sequence[str], caption: str) -> bytes:
+    def plain(found: Answer) -> dict[str, Any]:
+        return dataclasses.asdict(found)
+
+    whole = {
+        "study": study.of,
+        "identity": history.identity,
+        "score": study.score,
+        "caption": caption,
+        "design": study.canonical()["ablation"],
+        "parts": [
+            {
+                "title": title,
+                "seeds": list(part.seeds),
+                "lost": list(part.lost),
+                "scores": {arm: list(row) for arm, row in part.scores.items()},
+                "contrasts": [plain(found) for found in part.answers],
+            }
+            for title, part in zip(titles, parts, strict=True)
+        ],
+    }
+    return (json.dumps(whole, indent=1, sort_keys=True) + "\n").encode()
