@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from raycon.config import Sweep
-from raycon.errors import RayconError, Refused
+from raycon.errors import RayconError, Refused, nearest
 from raycon.events import STATES, EventLog, plain_metrics
 from raycon.history import SWEEP_NAME, Process, RunRecord, SweepHistory, read_sweep_file
 from raycon.metric_names import METRICS, metric
@@ -396,10 +396,10 @@ class Driver:
 
     def _require_objectives(self, run: RunRecord, metrics: Mapping[str, float]) -> None:
         if missing := [name for name in self._objectives() if name not in metrics]:
-            raise RayconError(
-                f"the last epoch of run {run.key} has no {', '.join(missing)}; it has {', '.join(sorted(metrics))}; "
-                f"known are {', '.join(f'validation/{name}' for name in METRICS)}"
-            )
+            known = [f"validation/{name}" for name in METRICS]
+            close = "" if missing[0] in known else nearest(missing[0], known)
+            found = ", ".join(name for name in sorted(metrics) if name.startswith("validation/")) or "no such scores"
+            raise RayconError(f"the last epoch of run {run.key} has no {', '.join(missing)}{close}; it has {found}")
 
     def _is_stale(self, run: RunRecord, attempt_try: int | None) -> bool:
         return attempt_try is not None and attempt_try <= len(run.losses)

@@ -155,15 +155,16 @@ def _run(text: str, place: str, name: str) -> ModuleType:
     """The module of a text. Its lines are shown in tracebacks, whatever machine it runs on."""
     global _loading
     module = ModuleType(name)
-    module.__file__ = f"<{name}>"
-    linecache.cache[module.__file__] = (len(text), None, text.splitlines(keepends=True), module.__file__)
+    # No __file__: the text has no place of its own, and a made-up one would be taken for a path.
+    shown = f"<{name}>"
+    linecache.cache[shown] = (len(text), None, text.splitlines(keepends=True), shown)
     sys.modules[name] = module
     earlier, _loading = _loading, True
     try:
-        exec(compile(text, module.__file__, "exec"), module.__dict__)
+        exec(compile(text, shown, "exec"), module.__dict__)
     except Exception as error:
         del sys.modules[name]
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == module.__file__]
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == shown]
         reason = one_line(f"{type(error).__name__}: {error}", longest=300)
         raise InvalidFile(reason, file=place, line=frames[-1].lineno if frames else None) from None
     finally:

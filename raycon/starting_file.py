@@ -36,6 +36,9 @@ def write_starting_file(method: str, data: str, target: Path | None = None) -> P
 
 def starting_text(method: Method, data: str, stem: str) -> str:
     """The text, checked as `raycon explain` checks it."""
+    if data == "folder":
+        reason = "images of your own need data.folder, a table of them: begin with another set and see README, Data"
+        raise InvalidFile(reason)
     if data not in DATASETS:
         raise InvalidFile(f"no data set {data!r}{nearest(data, set(DATASETS))}; known: {', '.join(DATASETS)}")
     original = shipped_file(method.files[0]).read_text(encoding="utf-8")
@@ -44,6 +47,9 @@ def starting_text(method: Method, data: str, stem: str) -> str:
     written = _data_section(method, yaml.safe_load(section.group())["data"], data)
     name = re.sub(r"[^a-z0-9._-]", "-", stem.lower().replace("_", "-"))[:64].lstrip("._-") or "space"
     body = original.replace(section.group(), written, 1)
+    if "bias:" not in written and "aligned" not in DATASETS[data].attributes:
+        # Nothing says which images agree with the bias; the worst of the groups can still be searched by.
+        body = body.replace("groups/conflicting_accuracy", "groups/worst_accuracy")
     body = re.sub(r"^name: .*$", f"name: {name}", body, count=1, flags=re.MULTILINE)
     body = re.sub(r"^# yaml-language-server:.*\n", "", body, count=1)
     text = _header(method, data, body) + body
@@ -78,6 +84,8 @@ def _data_section(method: Method, original: dict[str, Any], data: str) -> str:
         # The set has a cue of its own, which takes the place of the colours.
         del wanted["bias"]
         wanted["groups"] = [g if g in info.attributes else info.bias for g in wanted.get("groups", ())]
+    elif "bias" in wanted and info.channels != 1:
+        raise InvalidFile(f"{method.name} needs a bias: grey images to colour, or a set with a cue; {data} has neither")
     lines = [f"    {key}: {_flow(value)}" for key, value in wanted.items() if value != []]
     note = "    # All images are used; train_size and validation_size take fewer."
     return "\n".join(["  data:", *lines, note]) + "\n"

@@ -92,8 +92,9 @@ class Batches:
     def further_views(self, rows: Tensor) -> Tensor:
         """Views [N, V, C, H, W] of any training images, by their row numbers, drawn apart from the batch's own."""
         if self.further_draws is None:
-            self.further_draws = self._view_draws("further")
-        return self._views(rows, self.further_draws[rows.to(self.further_draws.device)])
+            # On the device at once: which rows are wanted is only known there, and copying that back would wait for it.
+            self.further_draws = self._view_draws("further").to(self.world.device)
+        return self._views(rows, self.further_draws[rows])
 
     def _views(self, rows: Tensor, draws: Tensor) -> Tensor:
         draws = draws.to(self.world.device, self.dtype)

@@ -44,7 +44,7 @@ def test_the_colours_of_a_bias_give_way_to_the_cue_of_the_set_itself(tmp_path: P
     ("method", "data", "reason"),
     [
         ("thanos", "celeba", "thanos needs coarse labels, and celeba has no map of them"),
-        ("group_dro", "cifar10", r"group_dro cannot begin on cifar10: data\.bias: colours need grey images"),
+        ("group_dro", "cifar10", r"group_dro needs a bias: grey images to colour"),
         ("thanos", "cifar11", r"no data set 'cifar11' \(did you mean 'cifar10'\?\)"),
         ("thano", "digits", "unknown method 'thano'"),
     ],
@@ -86,3 +86,11 @@ def test_every_method_can_begin_on_the_embedded_digits(name: str, tmp_path: Path
     before = raycon.load(shipped_file(METHODS[name].files[0]))
     assert space.holes == before.holes and space.first == before.first
     assert first_trial(space).data.dataset == "digits"
+
+
+@pytest.mark.parametrize("method", ["epsilon_supinfonce_fairkl", "selecmix", "lff", "group_dro"])
+def test_what_is_searched_by_can_be_scored_on_the_new_data(method: str, tmp_path: Path) -> None:
+    """CelebA says which images share an attribute, not which of them agree with a bias."""
+    path = write_starting_file(method, "celeba", tmp_path / "celeba.yaml")
+    assert "worst_accuracy" in path.read_text() and "conflicting_accuracy" not in path.read_text()
+    raycon.load(path)

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from raycon.config import Ablation, Repeat, Sweep, Trial
+from raycon.datasets import describe
 from raycon.errors import InvalidFile
 from raycon.metric_names import metric, searchable
 from raycon.space.schema import build
 from raycon.wording import shown
+
+NEEDS_ALIGNED = ("groups/aligned_accuracy", "groups/conflicting_accuracy")
+"""Metrics that only exist where the data say of each image whether it agrees with its bias."""
 
 
 def read_sweep(raw: Any, *, searched: bool) -> Sweep:
@@ -69,6 +73,9 @@ def check_sweep_fits(sweep: Sweep, trial: Trial) -> None:
             if protocol is not None and protocol not in trial.scores:
                 known = ", ".join(trial.scores) or "none"
                 raise InvalidFile(f"{name} needs {protocol!r} among the trial's scores ({known})", field=field)
+            if name and name.endswith(NEEDS_ALIGNED) and "aligned" not in describe(trial.data).attributes:
+                reason = f"{name} needs images that a bias agrees with or not: set data.bias, or take worst_accuracy"
+                raise InvalidFile(reason, field=field)
     if sweep.stop_early is not None:
         if trial.training.score_every == 0:
             reason = "goes by validation scores during training: set training.score_every to 1 or more"

@@ -72,8 +72,9 @@ def _fault(vector: Vector, made: Tensor | Mapping[str, Tensor], stored: Vector, 
     if vector.free:
         loss = found["loss"]
         assert loss is not None
-        gradients = torch.autograd.grad(loss.sum(), list(vector.free.values()), allow_unused=True)
-        found |= dict(zip(vector.free, gradients, strict=True))
+        leaves = list(vector.free.values())
+        # What a loss does not look at (a weight of zero) has a gradient of zero.
+        found |= dict(zip(vector.free, torch.autograd.grad(loss.sum(), leaves, materialize_grads=True), strict=True))
     for name, value in found.items():
         if value is None:
             return f"{name} is missing"

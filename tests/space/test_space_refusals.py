@@ -334,3 +334,13 @@ def test_wrong_files_are_refused_before_torch_is_loaded(text: str, tmp_path: Pat
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     message, loaded = done.stdout.splitlines()
     assert message.startswith(f"{path}:") and loaded == "[]" and not done.stderr
+
+
+def test_an_aim_that_the_data_cannot_give_is_refused_before_training() -> None:
+    text = """trial:
+  data: {dataset: digits, labels: coarse, coarse: low_high, groups: [class]}
+  objective: {supcon: {}}
+  scores: [groups]
+sweep: {maximize: validation/groups/conflicting_accuracy}
+"""
+    assert "needs images that a bias agrees with or not" in refusal(text)
