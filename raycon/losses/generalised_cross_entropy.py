@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -44,16 +46,20 @@ def generalised_cross_entropy(logits: Tensor, labels: Tensor, *, amplification: 
     return box_cox(_log_probabilities(logits, labels), amplification).mean()
 
 
-def generalised_cross_entropy_reference(logits: Tensor, labels: Tensor, *, amplification: Fraction = 0.7) -> Tensor:
-    """Each row's loss exactly as public code for Learning from Failure and SelecMix computes it: for comparisons.
+def generalised_cross_entropy_reference(
+    logits: Tensor, labels: Tensor, *, amplification: Fraction = 0.7, reduction: Literal["mean", "none"] = "mean"
+) -> Tensor:
+    """The loss exactly as public code for Learning from Failure and SelecMix computes it: for comparisons.
 
-    [V*N, in the order of `logits.flatten(0, 1)`]: -q p_y^q log p_y with q p_y^q taken as a constant. Its gradient is q
+    The mean over rows, or with `none` each row's own, [N * V] in the order of `logits.flatten(0, 1)`, of
+    -q p_y^q log p_y with q p_y^q taken as a constant. Its gradient is q
     times that of `generalised_cross_entropy`; its value is no loss that anything descends. Not a catalogue term.
     Source: Nam et al. 2020 (arXiv 2007.02561), `GeneralizedCELoss` of the authors' code.
     """
     log_probabilities = _log_probabilities(logits, labels)
     weights = amplification * (amplification * log_probabilities).exp().detach()
-    return -weights * log_probabilities
+    losses = -weights * log_probabilities
+    return losses.mean() if reduction == "mean" else losses
 
 
 def _log_probabilities(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""One adapter a family: it renames arrays, reshapes them and passes knobs. Arithmetic in one would be a defect."""
+"""One adapter a family: it renames arrays, reshapes them, makes rows unit where a vector stores them raw, and passes
+knobs. Other arithmetic in one would be a defect."""
 
 from __future__ import annotations
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from raycon.datasets.long_tail import long_tail_counts
 from raycon.losses import balanced_contrastive, esupcon
 from raycon.losses.group_dro import group_dro_step
 from raycon.losses.logit_adjusted_cross_entropy import adjusted_cross_entropy
+from raycon.losses.similarity import unit_rows
 from raycon.losses.tightness import spce
 from raycon.networks.cosine_classifier import cosine_logits
 from raycon.scores.shots import shot_accuracies
@@ -26,7 +26,7 @@ def _free_and_raw(vector: Vector, prototypes: str, loss: Callable[[Tensor, Tenso
     value = loss(vector.leaf("features"), vector.leaf(prototypes))
     rows = vector.tensor("features_raw").clone().requires_grad_()
     centres = vector.tensor(f"{prototypes}_raw").clone().requires_grad_()
-    again = loss(functional.normalize(rows, dim=-1), functional.normalize(centres, dim=-1))
+    again = loss(unit_rows(rows), unit_rows(centres))
     by_rows, by_centres = torch.autograd.grad(again, (rows, centres))
     return {"loss": value, "grad_raw": by_rows, f"grad_{prototypes}_raw": by_centres}
 

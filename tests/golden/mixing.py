@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from raycon.losses import (
     generalised_cross_entropy_reference,
@@ -15,6 +14,7 @@ from raycon.losses import (
     unicon,
     unicon_append,
 )
+from raycon.losses.similarity import unit_rows
 from raycon.transforms.oracle_mix import contradicting
 from raycon.transforms.pairing import choose_partners, mix_with_partners
 from raycon.transforms.selecmix import contradicting_negatives, contradicting_positives, own_shares
@@ -75,16 +75,17 @@ def _selecgsc(vector: Vector) -> Mapping[str, Tensor]:
     }
     labels = vector.tensor("labels")
     raw = vector.tensor("x").clone().requires_grad_()
-    through = generalised_supcon_reference(functional.normalize(raw, dim=1).unsqueeze(1), labels, **knobs)
+    through = generalised_supcon_reference(unit_rows(raw).unsqueeze(1), labels, **knobs)
     loss = generalised_supcon_reference(vector.leaf("z").unsqueeze(1), labels, **knobs)
     return {"loss": loss, "grad_x": torch.autograd.grad(through, raw)[0]}
 
 
 def _selecgce(vector: Vector) -> Mapping[str, Tensor]:
-    losses = generalised_cross_entropy_reference(
-        vector.leaf("logits").unsqueeze(1), vector.tensor("labels"), amplification=vector.number("q")
-    )
-    return {"loss": losses.mean(), "per_sample": losses}
+    logits, labels, q = vector.leaf("logits").unsqueeze(1), vector.tensor("labels"), vector.number("q")
+    return {
+        "loss": generalised_cross_entropy_reference(logits, labels, amplification=q),
+        "per_sample": generalised_cross_entropy_reference(logits, labels, amplification=q, reduction="none"),
+    }
 
 
 def _mixed(vector: Vector, partners: Tensor) -> dict[str, Tensor]:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
 
 from raycon.losses import infonce, siamese_metric_loss, siamese_prototypical
+from raycon.losses.similarity import unit_rows
 from raycon.networks.auxiliary import Auxiliary, Shapes
 from raycon.networks.prototype_classifier import PrototypeClassifier
 from raycon.networks.siamese_metric import SiameseMetric
@@ -41,7 +41,7 @@ def _spcl_ntxent(vector: Vector) -> Tensor:
     """The step gives every term unit rows; these are stored as the head made them."""
     rows = torch.stack([vector.tensor("z_i"), vector.tensor("z_j")], dim=0).requires_grad_()
     vector.free["grad"] = rows
-    return infonce(functional.normalize(rows.transpose(0, 1), dim=2), temperature=vector.number("temp"))
+    return infonce(unit_rows(rows.transpose(0, 1)), temperature=vector.number("temp"))
 
 
 def _spcl_metric(vector: Vector) -> Tensor:
