@@ -13,6 +13,7 @@ from raycon.datasets import describe, load_tables
 from raycon.evaluation import score_encoder
 from raycon.space import Space
 from raycon.state import State
+from raycon.studies import plan_study
 from tests.shipped import FILES, FOLDER
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.usefixtures("ray_cluster")]
@@ -51,3 +52,13 @@ def test_a_short_trial_learns(name: str, tmp_path: Path) -> None:
     assert run.state == "complete", run.reason
     (objective,) = space.sweep.maximize[:1]
     assert run.metrics[objective] > untrained(space.trial(dict(run.values)))[objective]
+
+
+@pytest.mark.parametrize("path", sorted((FOLDER / "ablations").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_full_arm_of_a_shipped_study_learns(path: Path) -> None:
+    """In this process: the studies' own way through Ray is tested with arms that are cheaper."""
+    data = raycon.load(path).corners()[0].trial.data
+    short = LONG_TAIL if data.long_tail else BIASED if data.bias else SHORT
+    study, _ = plan_study(raycon.load(path, [f"{key}={value}" for key, value in short.items()]))
+    trial = study.configurations["full"]
+    assert raycon.train(trial)[study.score] > untrained(trial)[study.score]
