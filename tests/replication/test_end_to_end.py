@@ -13,7 +13,7 @@ import pytest
 
 from tests.tiny import tiny_file
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def _raycon(*arguments: object, folder: Path) -> str:
@@ -21,7 +21,7 @@ def _raycon(*arguments: object, folder: Path) -> str:
     surroundings = {**os.environ, "RAYCON_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     surroundings["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=180, env=surroundings, cwd=folder, check=False
+        command, capture_output=True, text=True, timeout=400, env=surroundings, cwd=folder, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
