@@ -13,6 +13,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 72em; margin: 2em auto; 
 table { border-collapse: collapse; margin: 1em 0; font-size: 13px; display: block; overflow-x: auto; }
 th, td { padding: .25em .7em; border-bottom: 1px solid #ddd; text-align: left; white-space: nowrap; }
 th { border-bottom: 2px solid #555; }
+td:last-child { white-space: normal; min-width: 5em; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 img { max-width: 100%; }
 .caption, details { color: #555; font-size: 13px; }
