@@ -7,6 +7,7 @@ GPU that would wait for the device at every step.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from raycon.transforms import TRANSFORMS
 from raycon.vocabulary import DRAWS
 from tests.losses.catalogue import default_settings, label
 from tests.shipped import FILES, fullest_trial
+from tests.training.test_workers import SPECIAL
+from tests.training.trials import small_trial
 
 
 def _on_fake_cuda() -> dict[str, torch.Tensor]:
@@ -64,10 +67,19 @@ def _batch(trial: Trial, parts: int) -> dict[str, torch.Tensor]:
     return batch | {name: torch.zeros(images, dtype=torch.int64, device="cuda") for name in labels}
 
 
-@pytest.mark.parametrize("name", FILES)
+def _second_head() -> Trial:
+    return small_trial(objective={"supcon": {"inputs": {"features": "twin_features"}}, "infonce": {}})
+
+
+FURTHER = {name: SPECIAL[name] for name in ("mixed", "classes", "negatives", "scored")} | {"second head": _second_head}
+"""Trials with the parts that no shipped file has in its fullest corner."""
+
+
+@pytest.mark.parametrize("name", [*FILES, *FURTHER])
 def test_a_step_of_every_shipped_file_stays_on_the_device(name: str) -> None:
     """Encoder, transforms, networks and terms; the way back needs a real device."""
-    trial = fullest_trial(name, precision="float32")
+    trial = FURTHER[name]() if name in FURTHER else fullest_trial(name)
+    trial = replace(trial, training=replace(trial.training, precision="float32"))
     with FakeTensorMode(allow_non_fake_inputs=True):
         with torch.device("cuda"):  # construction alone: in a step, what forgets its device must be found out
             step = Step(trial, describe(trial.data))
