@@ -257,18 +257,16 @@ def ablate(
     quiet: Quiet = False,
 ) -> None:
     """Run the arms of a file's ablation study on fresh paired seeds, judge its claims, and write its report."""
-    from raycon.studies import ablate as run_study
-    from raycon.studies import plan_study, study_plan
+    from raycon.studies import plan_study, run_count, run_study, study_plan
 
     settings = _settings(out, slots, gpus, storage, tracking)
     space = _load(file, overrides, code)
-    given = {"seeds": _numbers(seeds)} if seeds else {}
-    study, _ = plan_study(space, given, settings)
+    study, _ = plan_study(space, {"seeds": _numbers(seeds)} if seeds else {}, settings)
     if show_plan:
         _print(*study_plan(study))
         return
-    with _progress(len(study.runs), space, settings, quiet, as_json, [study.score]) as observer:
-        result = run_study(space, seeds=_numbers(seeds) if seeds else None, settings=settings, observer=observer)
+    with _progress(run_count(study), space, settings, quiet, as_json, [study.score]) as observer:
+        result = run_study(study, space, settings, observer)
     for found in result.answers().answers:
         row = {"contrast": found.question.label, "effect": found.interval.mean, "low": found.interval.low}
         row |= {"high": found.interval.high, "n": found.interval.n, "p": found.p, "holm_p": found.adjusted_p}

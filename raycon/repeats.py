@@ -13,6 +13,7 @@ from raycon.config import Repeat, Seeds, Sweep, Trial
 from raycon.errors import InvalidFile, Refused
 from raycon.history import RunRecord, SweepHistory
 from raycon.metric_names import metric
+from raycon.space.sections import check_offered
 from raycon.statistics import Interval, paired_interval, sign_flip_floor, sign_flip_p
 
 
@@ -126,6 +127,7 @@ def check_score(score: str, trials: Sequence[Trial]) -> None:
         if protocol not in trial.scores:
             known = ", ".join(trial.scores) or "none"
             raise InvalidFile(f"{score} needs {protocol!r} among the trial's scores ({known})", field="repeat.score")
+        check_offered(score, trial, "repeat.score")
 
 
 @dataclass(frozen=True)

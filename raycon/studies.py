@@ -91,17 +91,22 @@ def ablate(
     given = {"plan": plan, "over": over, "components": components, "seeds": seeds, "score": score, "claims": claims}
     where = settings or (subject.settings if isinstance(subject, Winner) else Settings())
     study, space = plan_study(subject, given, where)
-    if study.design.retune is not None:
-        study = _with_retuned(study, space, where)
-    run_study(study, space, where, observer)
-    return StudyResult(study, where.folder / study.name)
+    return run_study(study, space, where, observer)
 
 
-def run_study(study: Study, space: Space, settings: Settings, observer: Observer | None = None) -> None:
-    """Runs what is left of a study."""
+def run_study(study: Study, space: Space, settings: Settings, observer: Observer | None = None) -> StudyResult:
+    """Runs what is left of a planned study, the searches of its arms first where it has some."""
     if space.code.loop is None:
         space.located(lambda: check_data(study.configurations[FULL]))
+    if study.design.retune is not None:
+        study = _with_retuned(study, space, settings)
     run_listed(study, space.sweep, settings, observer, space.code)
+    return StudyResult(study, settings.folder / study.name)
+
+
+def run_count(study: Study) -> int:
+    """The runs on fresh seeds; every arm stands there twice where it is also re-tuned."""
+    return len(study.runs) * (1 if study.design.retune is None else 2)
 
 
 def plan_study(
@@ -191,7 +196,7 @@ def study_plan(study: Study) -> list[str]:
     asked = questions(study.design, arms)
     family = sum(question.claim is not None for question in asked) or len(asked)
     n = len(study.seeds)
-    runs = len(arms.trials) * n * (2 if study.design.retune else 1)
+    runs = run_count(study)
     epochs = sum(trial.training.epochs for trial in arms.trials.values()) * n
     plan, retune = study.design.plan.replace("_", " "), study.design.retune
     searched = f", and {retune.trials} runs of search for each arm" if retune else ""

@@ -19,6 +19,7 @@ from raycon.repeats import (
     score_of,
 )
 from tests.reporting.synthetic import ALIGNMENT, FINE, write_repeat
+from tests.training.trials import small_trial
 
 TRIALS = {
     name: Trial(objective={"supcon": {"temperature": value}}) for name, value in (("winner", 0.1), ("plain", 0.5))
@@ -187,3 +188,10 @@ def test_runs_are_found_by_configuration_and_seed(tmp_path: Path) -> None:
     runs = by_configuration(history)
     assert list(runs) == ["winner", "plain"] and list(runs["winner"]) == [5, 3]
     assert runs["plain"][3].metrics[FINE] == 0.2
+
+
+def test_a_score_that_the_data_cannot_give_is_refused() -> None:
+    trial = small_trial(data__groups=["class"], scores={"groups": {}})
+    with pytest.raises(InvalidFile, match="agrees with or not"):
+        check_score("validation/groups/conflicting_accuracy", [trial])
+    check_score("validation/groups/worst_accuracy", [trial])

@@ -73,9 +73,8 @@ def check_sweep_fits(sweep: Sweep, trial: Trial) -> None:
             if protocol is not None and protocol not in trial.scores:
                 known = ", ".join(trial.scores) or "none"
                 raise InvalidFile(f"{name} needs {protocol!r} among the trial's scores ({known})", field=field)
-            if name and name.endswith(NEEDS_ALIGNED) and "aligned" not in describe(trial.data).attributes:
-                reason = f"{name} needs images that a bias agrees with or not: set data.bias, or take worst_accuracy"
-                raise InvalidFile(reason, field=field)
+            if name is not None:
+                check_offered(name, trial, field)
     if sweep.stop_early is not None:
         if trial.training.score_every == 0:
             reason = "goes by validation scores during training: set training.score_every to 1 or more"
@@ -83,6 +82,13 @@ def check_sweep_fits(sweep: Sweep, trial: Trial) -> None:
         if sweep.stop_early.after >= trial.training.epochs:
             reason = f"should be below training.epochs ({trial.training.epochs}), not {sweep.stop_early.after}"
             raise InvalidFile(reason, field="sweep.stop_early.after")
+
+
+def check_offered(name: str, trial: Trial, field: str) -> None:
+    """Refuses a metric that the protocol only gives for other data than the trial's. Raises InvalidFile."""
+    if name.endswith(NEEDS_ALIGNED) and "aligned" not in describe(trial.data).attributes:
+        reason = f"{name} needs images that a bias agrees with or not: set data.bias, or take worst_accuracy"
+        raise InvalidFile(reason, field=field)
 
 
 def check_first_fits(sweep: Sweep) -> None:
