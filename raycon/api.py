@@ -61,6 +61,7 @@ class Settings:
     out: the driver's folder (RAYCON_OUT, else ./raycon_out). storage: where weights go, reachable by all nodes (the
     sweep's folder in `out`). slots: runs at a time (as many as fit). resources: {'cpu', 'gpu'} of a worker. tracking:
     an MLflow URI (MLFLOW_TRACKING_URI, else a SQLite file in `out`), or 'off'. require_tracking: fail without it.
+    here: in this process, one run after another, without Ray; for debuggers, and for runs of less than a second.
     """
 
     out: Path | None = None
@@ -69,6 +70,7 @@ class Settings:
     resources: Mapping[str, float] | None = None
     tracking: str | None = None
     require_tracking: bool = False
+    here: bool = False
 
     @property
     def folder(self) -> Path:
@@ -415,8 +417,6 @@ def _run(
     code: OwnCode,
 ) -> None:
     """The common way of a sweep and a repetition: lock, log, driver, cluster, tracker."""
-    from raycon.cluster.search import run_sweep
-
     folder = settings.folder / name
     storage = Path(settings.storage).resolve() / name if settings.storage else folder
     with FolderLock(folder):
@@ -439,15 +439,7 @@ def _run(
         try:
             with _tracker(folder, settings):
                 try:
-                    run_sweep(
-                        driver,
-                        wanted,
-                        slots=settings.slots,
-                        resources=dict(settings.resources) if settings.resources else None,
-                        observer=observer,
-                        folder=folder,
-                        **_factory(code),
-                    )
+                    _execute(driver, wanted, settings, observer, folder, code)
                 finally:
                     # Before the tracker ends, so that it delivers this too.
                     driver.close()
@@ -457,6 +449,22 @@ def _run(
     failed = driver.history.counts().get("failed", 0)
     if failed:
         raise SomeRunsFailed(f"{failed} of {len(driver.history.runs)} runs failed; `raycon runs show {name}` says why")
+
+
+def _execute(
+    driver: Driver, wanted: Sweep, settings: Settings, observer: Observer | None, folder: Path, code: OwnCode
+) -> None:
+    if settings.here:
+        from raycon.cluster.here import run_here
+
+        device = _device(settings.resources)
+        run_here(driver, wanted, device=device, observer=observer, folder=folder, **_factory(code))
+        return
+    from raycon.cluster.search import run_sweep
+
+    resources = dict(settings.resources) if settings.resources else None
+    slots, factory = settings.slots, _factory(code)
+    run_sweep(driver, wanted, slots=slots, resources=resources, observer=observer, folder=folder, **factory)
 
 
 def _warn_of_mirror(log: EventLog) -> None:

@@ -149,14 +149,16 @@ class Difference:
 
     @property
     def line(self) -> str:
-        """The difference in one line of plain text, in the metric's own unit."""
+        """The difference in one line of plain text, in the metric's own unit. `shown`: the first configuration is the
+        better one, which it is said to be of no more than alpha / 2 of pairs that are equal."""
         whole = len(self.seeds) + len(self.lost)
         lost = f"; {len(self.lost)} of {whole} pairs lost ({'; '.join(self.lost)})" if self.lost else ""
         if self.interval is None:
             return f"{self.name} - {self.rival}: {len(self.seeds)} paired seed(s), too few for an interval{lost}"
         low, high, mean = self.interval.low, self.interval.high, self.interval.mean
         floor = sign_flip_floor(len(self.seeds))
-        verdict = "shown" if low > 0 or high < 0 else "not shown"
+        better = high < 0 if metric(self.score).direction == "lower" else low > 0
+        verdict = "shown" if better else "shown to be worse" if low > 0 or high < 0 else "not shown"
         return (
             f"{self.name} - {self.rival}: {mean:+.4f}, 95 % interval [{low:+.4f}, {high:+.4f}] ({verdict}), "
             f"n = {len(self.seeds)} paired seeds, sign-flip p = {self.p:.3f} (floor {floor:.3f}){lost}"

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from raycon.cluster.engine import Engine
-from raycon.cluster.overhead import ACCURACY, idle_driver, open_idle_run
+from raycon.cluster.here import run_here
+from raycon.cluster.overhead import ACCURACY, FACTORY, idle_driver
 from raycon.config import Sweep
-from raycon.driver import Assignment
 from raycon.history import SweepHistory
-from raycon.runs import World
 
 TRIAL: dict[str, Any] = {"training": {"epochs": 3}, "idle": {"steps": 3, "seconds": 0.01}}
 
@@ -36,18 +34,6 @@ def expected(folder: Path, sweep: Sweep, trial: dict[str, Any], faults: dict[int
     """The outcome of the sweep, run inline in `folder`."""
     driver = idle_driver(folder, sweep, trial, faults)
     driver.open()
-    engine = Engine(open_idle_run, World())
-    while isinstance(assignment := driver.next(), Assignment):
-        driver.started(assignment.key, assignment.try_)
-        report = engine.begin(assignment.plain())
-        decision = "continue"
-        while decision == "continue":
-            report = report or engine.next()
-            if report.kind == "scored":
-                decision = driver.scored(assignment.key, report.epoch, report.metrics, report.checkpoint, report.done)
-            elif report.kind == "ended":
-                driver.ended(assignment.key, report.state or "failed", report.reason)
-                decision = "stop"
-            report = None
+    run_here(driver, sweep, factory=FACTORY, folder=folder)
     driver.close()
     return outcome(driver.history)
