@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from raycon.checkpoints import is_sound
 from raycon.config import Sweep, Trial
 from raycon.disk import RealDisk
-from raycon.driver import Driver, Sampler
+from raycon.driver import Driver, Opener, Origin, Sampler, installed_versions
 from raycon.errors import InvalidFile, RayconError, Refused, SomeRunsFailed, nearest
 from raycon.events import EventLog
 from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep, read_sweep_file
@@ -27,6 +27,8 @@ from raycon.train_folder import claimed, default_folder
 
 if TYPE_CHECKING:
     import pandas
+
+    from raycon.reporting.finalists import Picture
 
 logger = logging.getLogger("raycon")
 
@@ -43,6 +45,8 @@ __all__ = [
     "train",
 ]
 
+SHIPPED_LOOP = "raycon.training:open_run"
+
 WINNER = "winner"
 """What a repetition calls the configuration that the rivals are compared with."""
 
@@ -58,9 +62,11 @@ class Observer(Protocol):
 class Settings:
     """Where and on what a sweep runs; none of it changes a result.
 
-    out: the driver's folder (RAYCON_OUT, else ./raycon_out). storage: where weights go, reachable by all nodes (the
-    sweep's folder in `out`). slots: runs at a time (as many as fit). resources: {'cpu', 'gpu'} of a worker. tracking:
-    an MLflow URI (MLFLOW_TRACKING_URI, else a SQLite file in `out`), or 'off'. require_tracking: fail without it.
+    out: the driver's folder (RAYCON_OUT, else ./raycon_out). storage: where weights go, a folder that all nodes reach
+    (RAYCON_STORAGE, else the sweep's folder in `out`). slots: runs at a time (as many as fit). resources:
+    {'cpu', 'gpu'} of a worker. tracking: an MLflow URI (MLFLOW_TRACKING_URI, else a SQLite file in `out`), or 'off'.
+    require_tracking: fail without it.
+    wait_minutes: how long to wait for room in a cluster that is full or has yet to grow.
     here: in this process, one run after another, without Ray; for debuggers, and for runs of less than a second.
     """
 
@@ -71,11 +77,20 @@ class Settings:
     tracking: str | None = None
     require_tracking: bool = False
     here: bool = False
+    wait_minutes: float = 30.0
 
     @property
     def folder(self) -> Path:
         """The output folder, absolute."""
         return Path(self.out or os.environ.get("RAYCON_OUT") or "raycon_out").resolve()
+
+    @property
+    def shared(self) -> Path | None:
+        """The storage, absolute, where one is named. Raises InvalidFile for a URI: checkpoints are files."""
+        named = self.storage or os.environ.get("RAYCON_STORAGE")
+        if named and "://" in named:
+            raise InvalidFile(f"{named} is no folder; mount it on all nodes, docs/cluster.md says how", field="storage")
+        return Path(named).resolve() if named else None
 
 
 @dataclass(frozen=True)
@@ -267,9 +282,9 @@ def _train_together(
         assignment | _shipped(code),
         workers,
         folder=Path(assignment["folder"]),
+        factory=_factory(code).get("factory", SHIPPED_LOOP),
         resources=wanted,
         on_report=tell,
-        **_factory(code),
     )
     return metrics
 
@@ -364,11 +379,13 @@ def repeat(
     against: Mapping[str, Mapping[str, Any]] | None = None,
     score: str | None = None,
     observer: Observer | None = None,
+    reuse: bool = True,
 ) -> RepeatResult:
     """Runs the winner and its rivals on fresh seeds, each of which seeds split, weights and order alike for all.
 
-    seeds, against, score: by default those of the file's `repeat`. A rival is given as in `sweep.first`. Raises Refused
-    if a seed took part in choosing the winner.
+    seeds, against, score: by default those of the file's `repeat`. A rival is given as in `sweep.first`. reuse: take
+    over finished runs of other repetitions and studies (see `raycon.reuse`). Raises Refused if a seed took part in
+    choosing the winner.
     """
     refuse_while_loading("raycon.repeat")
     space, settings = winner.space, winner.settings
@@ -386,14 +403,33 @@ def repeat(
     listed = Listed(winner.sweep, configurations, chosen, wanted_score, tuple(space.code.hashes))
     if space.code.loop is None:
         space.located(lambda: check_data(configurations[WINNER]))
-    run_listed(listed, space.sweep, settings, observer, space.code)
+    run_listed(listed, space.sweep, settings, observer, space.code, reuse=reuse)
     return RepeatResult(settings.folder / listed.name, wanted_score, same)
 
 
-def run_listed(listed: Listed, like: Sweep, settings: Settings, observer: Observer | None, code: OwnCode) -> None:
-    """Runs what is left of a list of runs, with the workers and retries of the sweep `like`."""
+def run_listed(
+    listed: Listed, like: Sweep, settings: Settings, observer: Observer | None, code: OwnCode, *, reuse: bool = False
+) -> None:
+    """Runs what is left of a list of runs, with the workers and retries of the sweep `like`. reuse: runs of other lists
+    in the output folder that are finished already are taken over (see `raycon.reuse`)."""
     sampler, wanted = ListSampler(listed), listed.sweep(like)
-    _run(listed.name, listed.identity(), listed, sampler, wanted, settings, observer, code)
+    _run(listed.name, listed.identity(), listed, sampler, wanted, settings, observer, code, reuse=reuse)
+
+
+def reusable_runs(listed: Listed, settings: Settings, code: OwnCode) -> dict[int, Origin]:
+    """The runs of a list, by number, that `run_listed` would take over. The data are read, for their content hash,
+    where there is something to compare."""
+    from raycon.reuse import find_origins
+
+    return find_origins(listed, settings.folder, lambda: _versions(listed, code))
+
+
+def _versions(space: Any, code: OwnCode) -> dict[str, str]:
+    """Of packages and data; a loop of the user's own reads data that nobody else knows."""
+    from raycon.datasets.card import content_versions
+
+    trials = space.configurations.values() if isinstance(space, Listed) else [first_trial(space)]
+    return installed_versions() | (content_versions(trial.data for trial in trials) if code.loop is None else {})
 
 
 def check_data(trial: Trial) -> None:
@@ -415,10 +451,12 @@ def _run(
     settings: Settings,
     observer: Observer | None,
     code: OwnCode,
+    *,
+    reuse: bool = False,
 ) -> None:
     """The common way of a sweep and a repetition: lock, log, driver, cluster, tracker."""
     folder = settings.folder / name
-    storage = Path(settings.storage).resolve() / name if settings.storage else folder
+    storage = settings.shared / name if settings.shared else folder
     with FolderLock(folder):
         log = EventLog(RealDisk(), folder / LOG_NAME, storage / LOG_NAME)
         driver = Driver(
@@ -432,8 +470,13 @@ def _run(
             usable=lambda p: is_sound(Path(p)),
             shipped=_shipped(code),
         )
-        driver.open()
+        versions = _versions(space, code)
+        driver.open(replace(Opener.here(), versions=versions))
         keep_code(code, {folder, storage})
+        if reuse and not driver.finished:
+            from raycon.reuse import find_origins
+
+            driver.take_over(find_origins(space, settings.folder, lambda: versions))
         if observer is not None:
             observer.on_event(_opened(driver))
         try:
@@ -464,7 +507,8 @@ def _execute(
 
     resources = dict(settings.resources) if settings.resources else None
     slots, factory = settings.slots, _factory(code)
-    run_sweep(driver, wanted, slots=slots, resources=resources, observer=observer, folder=folder, **factory)
+    wait: dict[str, Any] = {"wait_minutes": settings.wait_minutes, **factory}
+    run_sweep(driver, wanted, slots=slots, resources=resources, observer=observer, folder=folder, **wait)
 
 
 def _warn_of_mirror(log: EventLog) -> None:
@@ -527,13 +571,17 @@ def report(
     *,
     settings: Settings = Settings(),
     test: bool = False,
+    embedding: str = "pca",
     on_run: Callable[[RunRecord], None] = lambda run: None,
 ) -> Path:
     """Writes the report of a sweep and its repetitions, or of an ablation study, and returns the page's path.
 
+    embedding: `pca`, `tsne` or `umap` for the pictures of a sweep's finalists, which go to MLflow too (see
+    `raycon.reporting.finalists`); `none` leaves out those that need weights.
     test: opens the test set for the finished repetitions, or the study, first, which is counted in their logs and
     delivered to MLflow where a repetition is there already. Raises Refused if there is no repetition to test.
     """
+    from raycon.reporting.finalists import finalist_pictures
     from raycon.reporting.report import write_report
     from raycon.reporting.study_report import write_study_report
 
@@ -554,7 +602,24 @@ def report(
         for repetition in repeats:
             open_test_set(repetition, on_run)
         _deliver(repeats, settings)
-    return write_report(folder, repeats)
+    pictures = finalist_pictures(folder, repeats, embedding=embedding)
+    _attach(pictures, settings)
+    return write_report(folder, repeats, [(picture.title, picture.path) for picture in pictures])
+
+
+def _attach(pictures: Sequence[Picture], settings: Settings) -> None:
+    """Puts pictures beside their runs in MLflow, where these are there. A failure is one warning."""
+    from raycon.tracking.artifacts import attach
+
+    for folder in dict.fromkeys(picture.folder for picture in pictures if settings.tracking != "off"):
+        files: dict[str, dict[str, bytes]] = {}
+        for picture in (found for found in pictures if found.folder == folder):
+            files.setdefault(picture.key, {})[picture.name] = picture.path.read_bytes()
+        try:
+            attach(folder, files, settings.tracking)
+        except RayconError as error:
+            logger.warning("the pictures are in the report alone: %s", error)
+            return
 
 
 def _deliver(folders: Sequence[Path], settings: Settings) -> None:

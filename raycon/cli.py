@@ -18,11 +18,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from raycon.compare_cli import compare
 from raycon.data_cli import data_app
+from raycon.doctor_cli import doctor
 from raycon.errors import InvalidFile, RayconError
+from raycon.eval_cli import evaluate
 from raycon.replication_cli import bundle, replicate, verify
 
 if TYPE_CHECKING:
+    from raycon.ablation.study import Study
     from raycon.api import RepeatResult, Settings, SweepResult, Winner
     from raycon.history import SweepHistory
     from raycon.progress import SweepProgress
@@ -57,7 +61,15 @@ Code = Annotated[
     list[Path] | None,
     typer.Option("--code", metavar="FILE.py", help="Your own terms, transforms, networks or loop: Python that is run."),
 ]
-Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs of each worker.  [default: 1 where there are any]")]
+Reuse = Annotated[
+    bool, typer.Option("--reuse/--no-reuse", help="Take over runs of other repetitions and studies that are the same.")
+]
+Renamed = Annotated[str | None, typer.Option("--name", help="A name in place of the file's: --set name=NAME.")]
+Gpus = Annotated[
+    float | None,
+    typer.Option(min=0, help="GPUs of each worker; 0.25 puts four runs on one.  [default: 1 where there are any]"),
+]
+Wait = Annotated[float, typer.Option(min=0, metavar="MINUTES", help="How long to wait for room in the cluster.")]
 
 INTERRUPTED = 130
 """The exit code after SIGINT; Typer gives it back instead of the KeyboardInterrupt that it has caught."""
@@ -182,10 +194,12 @@ def train(
 def sweep(
     file: File,
     overrides: Set = None,
+    name: Renamed = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Runs in all; more than before extends a sweep.")] = None,
     out: Out = None,
     slots: Slots = None,
     gpus: Gpus = None,
+    wait: Wait = 30,
     storage: Storage = None,
     tracking: Tracking = None,
     require_tracking: Require = False,
@@ -197,8 +211,8 @@ def sweep(
     quiet: Quiet = False,
 ) -> None:
     """Search a space with Ray Tune and Optuna. The same command continues a sweep that was interrupted."""
-    settings = _settings(out, slots, gpus, storage, tracking, require_tracking)
-    space = _load_begun(file, overrides, code, settings)
+    settings = _settings(out, slots, gpus, storage, tracking, require_tracking, wait)
+    space = _load_begun(file, _with_name(overrides, name), code, settings)
     result, settings = _sweep(space, settings, trials, quiet, as_json, fork)
     _conclude(result, settings, as_json)
 
@@ -210,11 +224,14 @@ def repeat(
     seeds: Annotated[
         str | None, typer.Option(help="Fresh seeds, such as 1,2,3 or 10-14.  [default: the file's]")
     ] = None,
+    name: Renamed = None,
     run: Annotated[int | None, typer.Option(min=0, help="The run to repeat.  [default: the best]")] = None,
     score: Annotated[str | None, typer.Option(help="The metric to compare.  [default: the file's]")] = None,
+    reuse: Reuse = True,
     out: Out = None,
     slots: Slots = None,
     gpus: Gpus = None,
+    wait: Wait = 30,
     storage: Storage = None,
     tracking: Tracking = None,
     code: Code = None,
@@ -226,8 +243,8 @@ def repeat(
     from raycon.api import repeat as run_repeat
     from raycon.repeats import score_of
 
-    settings = _settings(out, slots, gpus, storage, tracking)
-    space = _load_begun(file, overrides, code, settings)
+    settings = _settings(out, slots, gpus, storage, tracking, wait=wait)
+    space = _load_begun(file, _with_name(overrides, name), code, settings)
     sweep_result = found_sweep(space, settings)
     winner = _chosen(sweep_result, run)
     chosen = _numbers(seeds) if seeds else list(space.repeat.seeds)
@@ -235,7 +252,7 @@ def repeat(
     with _progress(
         total, winner.space, settings, quiet, as_json, [score or score_of(space.repeat, space.sweep)]
     ) as observer:
-        result = run_repeat(winner, seeds=chosen, score=score, observer=observer)
+        result = run_repeat(winner, seeds=chosen, score=score, observer=observer, reuse=reuse)
     _repeated(result, as_json)
 
 
@@ -247,9 +264,11 @@ def ablate(
     seeds: Annotated[
         str | None, typer.Option(help="Fresh seeds, such as 1,2,3 or 10-14.  [default: the file's]")
     ] = None,
+    reuse: Reuse = True,
     out: Out = None,
     slots: Slots = None,
     gpus: Gpus = None,
+    wait: Wait = 30,
     storage: Storage = None,
     tracking: Tracking = None,
     code: Code = None,
@@ -259,14 +278,14 @@ def ablate(
     """Run the arms of a file's ablation study on fresh paired seeds, judge its claims, and write its report."""
     from raycon.studies import plan_study, run_count, run_study, study_plan
 
-    settings = _settings(out, slots, gpus, storage, tracking)
+    settings = _settings(out, slots, gpus, storage, tracking, wait=wait)
     space = _load(file, overrides, code)
     study, _ = plan_study(space, {"seeds": _numbers(seeds)} if seeds else {}, settings)
     if show_plan:
-        _print(*study_plan(study))
+        _print(*study_plan(study), *(_reused_lines(study, settings, space) if reuse else []))
         return
     with _progress(run_count(study), space, settings, quiet, as_json, [study.score]) as observer:
-        result = run_study(study, space, settings, observer)
+        result = run_study(study, space, settings, observer, reuse=reuse)
     for found in result.answers().answers:
         row = {"contrast": found.question.label, "effect": found.interval.mean, "low": found.interval.low}
         row |= {"high": found.interval.high, "n": found.interval.n, "p": found.p, "holm_p": found.adjusted_p}
@@ -317,13 +336,16 @@ def report(
     test: Annotated[
         bool, typer.Option("--test", help="Open the test set for its repetitions; that is counted.")
     ] = False,
+    embedding: Annotated[
+        str, typer.Option(help="Pictures of finalists: pca, tsne or umap; none: no pictures that need weights.")
+    ] = "pca",
     tracking: Tracking = None,
 ) -> None:
     """Write the report of a sweep and its repetitions: a page, CSV files and pictures."""
     from raycon.api import report as write
 
     told = lambda run: print(f"tested {run.key}", file=sys.stderr)  # noqa: E731
-    page = write(name, settings=_settings(out, tracking=tracking), test=test, on_run=told)
+    page = write(name, settings=_settings(out, tracking=tracking), test=test, embedding=embedding, on_run=told)
     _print(page.read_text().rstrip(), "", f"report: {page}")
 
 
@@ -332,6 +354,7 @@ def runs_ls(out: Out = None, as_json: Json = False) -> None:
     """The sweeps in the output folder."""
     from raycon.api import Settings
     from raycon.history import LOG_NAME, read_sweep
+    from raycon.submissions import without_sweep
 
     folder = Settings(out=out).folder
     unreadable = 0
@@ -346,6 +369,7 @@ def runs_ls(out: Out = None, as_json: Json = False) -> None:
         counts = ", ".join(f"{count} {state}" for state, count in sorted(history.counts().items()))
         row = {"name": history.name or path.parent.name, "wanted": history.trials, "runs": history.counts()}
         _print(json.dumps(row) if as_json else f"{row['name']:<40} {len(history.runs)}/{history.trials} runs: {counts}")
+    _tell(*(one.line for one in without_sweep(folder)))
     if unreadable:
         raise typer.Exit(1)
 
@@ -356,10 +380,12 @@ def runs_show(name: Name, out: Out = None, as_json: Json = False) -> None:
     from raycon.api import Settings, find_sweep
     from raycon.history import read_sweep
     from raycon.reporting.tables import objective_rows, to_markdown
+    from raycon.submissions import read_submissions
 
-    history = read_sweep(find_sweep(name, Settings(out=out)))
+    history = read_sweep(folder := find_sweep(name, Settings(out=out)))
     rows = objective_rows(history)
     _print(*(_json(row) for row in rows) if as_json else [to_markdown(rows).rstrip()])
+    _tell(*(one.line for one in read_submissions(folder.parent, folder.name)))
     for run in history.runs:
         if run.state in ("failed", "diverged", "out_of_memory"):
             print(f"run {run.number}: {run.state}: {run.reason}", file=sys.stderr)
@@ -429,6 +455,10 @@ def _load_begun(file: str, overrides: Sequence[str] | None, code: Sequence[Path]
     return load(file, overrides or (), code=kept) if kept else _load(file, overrides, code)
 
 
+def _with_name(overrides: Sequence[str] | None, name: str | None) -> Sequence[str] | None:
+    return [*(overrides or ()), f"name={name}"] if name else overrides
+
+
 def _own_lines(space: Space) -> list[str]:
     """The user's own code, for people: hashes and names."""
     named = ", ".join(space.code.names)
@@ -442,11 +472,12 @@ def _settings(
     storage: str | None = None,
     tracking: str | None = None,
     require: bool = False,
+    wait: float = 30,
 ) -> Settings:
     from raycon.api import Settings
 
     resources = None if gpus is None else {"cpu": 1.0, "gpu": gpus}
-    return Settings(out, storage, slots, resources, tracking, require)
+    return Settings(out, storage, slots, resources, tracking, require, wait_minutes=wait)
 
 
 def _sweep(
@@ -570,6 +601,18 @@ def _print(*lines: str) -> None:
         print(line)
 
 
+def _reused_lines(study: Study, settings: Settings, space: Space) -> list[str]:
+    from raycon.api import reusable_runs
+    from raycon.reuse import origin_lines
+
+    return origin_lines(reusable_runs(study, settings, space.code), len(study.runs))
+
+
+def _tell(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
 def _result(values: dict[str, Any], as_json: bool) -> None:
     from raycon.reporting.tables import shown
 
@@ -628,5 +671,6 @@ def _exit_code(call: Callable[[], Any]) -> int:
         return 1
 
 
-for _command in (bundle, verify, replicate):
+for _command in (bundle, verify, replicate, compare, doctor):
     app.command()(_command)
+app.command("eval")(evaluate)

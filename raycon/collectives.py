@@ -1,12 +1,13 @@
 """Sums and gathers over all workers that gradients pass through exactly.
 
 The rule of the project: nothing is scaled after a differentiable gather. Each worker computes the full loss of pairwise
-terms from the gathered tensors, the backward pass of a gather sums what all workers want of a row, and the mean that
-DistributedDataParallel takes over workers then gives the gradient of the one-process loss.
+terms from the gathered tensors, the backward pass of a gather gives the sum of what all workers want of a row, and the
+mean that DistributedDataParallel takes over workers then is the gradient of the one-process loss.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -54,6 +55,20 @@ class _GatherRows(torch.autograd.Function):
         return total[rank() * ctx.rows : (rank() + 1) * ctx.rows]
 
 
+class _GatherAlike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+        packed = torch.cat([rows.reshape(-1) for rows in tensors])
+        parts = packed.new_empty(world_size(), len(packed))
+        dist.all_gather(list(parts.unbind()), packed)
+        pieces = torch.split(parts, [rows.numel() for rows in tensors], dim=1)
+        return tuple(piece.reshape(-1, *rows.shape[1:]) for piece, rows in zip(pieces, tensors, strict=True))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        return tuple(gradient.chunk(world_size())[rank()] * world_size() for gradient in gradients)
+
+
 def sum_over_workers(values: Tensor) -> Tensor:
     """The element-wise sum over workers, with gradient. The same shape as `values` on every worker."""
     if world_size() == 1:
@@ -71,6 +86,23 @@ def gather_rows(rows: Tensor) -> Tensor:
         return rows
     result: Tensor = _GatherRows.apply(rows)
     return result
+
+
+def gather_alike(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """As `gather_rows` of each, for what every worker computes alike: the same function of the gathered rows, of
+    parameters and of nothing else.
+
+    Then all workers want the same of a row, and the sum of their wishes is one's own times the number of workers: the
+    way back costs no communication. Tensors of one type travel together, so that a step has a gather for numbers that
+    carry a gradient, one for those that do not, and one for labels.
+    """
+    if world_size() == 1:
+        return list(tensors)
+    gathered: dict[int, Tensor] = {}
+    for kind in dict.fromkeys((rows.dtype, rows.requires_grad) for rows in tensors):
+        places = [place for place, rows in enumerate(tensors) if (rows.dtype, rows.requires_grad) == kind]
+        gathered |= zip(places, _GatherAlike.apply(*(tensors[place] for place in places)), strict=True)
+    return [gathered[place] for place in range(len(tensors))]
 
 
 def mean_over_workers(values: Tensor) -> Tensor:

@@ -18,13 +18,21 @@ STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
 
 @dataclass(frozen=True, kw_only=True)
 class Bias:
-    """Binds a colour to the label. `rate` is the share of training images whose colour is their label's own;
-    validation and test colours are drawn uniformly, so that their accuracy is the unbiased one."""
+    """Binds a cue to the label: a colour, or with `place: corruption` a kind of damage. `rate` is the share of training
+    images whose cue is their label's own; validation and test cues are drawn uniformly, so that their accuracy is the
+    unbiased one.
+
+    `noise` and `binary` (pixels other than 0 become white, as in Biased-MNIST) belong to colours; `severity` and
+    `families`, the corruptions of label 0, 1, ... by name (the first ten of `raycon.datasets.corruption_names.CUES`
+    where there are none), to corruptions."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     rate: Fraction = 0.95
-    place: Literal["background", "foreground"] = "background"
+    place: Literal["background", "foreground", "corruption"] = "background"
     noise: NonNegative = 0.0
+    binary: bool = False
+    severity: Annotated[int, Ge(1), Le(5)] = 4
+    families: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +46,11 @@ class Folder:
     the like; `data.coarse` may name one whose value depends on the label alone.
 
     `table: null` reads folders as ImageNet has them, `train/<class>/*` and `val/<class>/*`; `val` is tested on, unless
-    there is a `test/<class>/*` too.
+    there is a `test/<class>/*` too. `classes` is then a text file in `path` that names the folders to take, one a line
+    (the first word): a subset of the classes, as for ImageNet-100.
+
+    `lists: NAME` reads the lists `NAME_train.txt`, `NAME_val.txt` (may be missing) and `NAME_test.txt` in `path`
+    instead, in whose lines a path relative to `path` and the number of a class stand, as published for ImageNet-LT.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -48,6 +60,31 @@ class Folder:
     label: str = "label"
     split: str | None = "split"
     attributes: tuple[str, ...] = ()
+    classes: str | None = None
+    lists: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFace:
+    """A set of images in the format of the `datasets` library, for `data.dataset: hugging_face`.
+
+    `path` is a folder on disk, absolute or below the data folder: what `save_to_disk` wrote, or files that the library
+    reads (Parquet, class folders, a metadata file); `name` is a configuration in it. With `download: true` it is a
+    name on the hub, which is asked for nothing else. `image`, `label` and `attributes` are columns; `label` becomes the
+    attribute `class`. `train`, `validation` (may be missing) and `test` are names of its splits; without a test split
+    (null), a fifth of the training images is held out, the same in every configuration.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    path: str
+    name: str | None = None
+    image: str = "image"
+    label: str = "label"
+    train: str = "train"
+    validation: str | None = None
+    test: str | None = "test"
+    attributes: tuple[str, ...] = ()
+    download: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +103,7 @@ class Data:
     """Which images, which attribute is the label, and what a method may see.
 
     `size` resamples the images to size x size. `bias_labels` is the attribute that `reveal: [bias_labels]` shows: by
-    default the colour of `bias`, or the cue that the set is known for. What follows changes the training images alone:
+    default the cue of `bias`, or the cue that the set is known for. What follows changes the training images alone:
     `subclass_shares` is the share that the first, second, ... class of each coarse class keeps; `balance_groups` cuts
     every group of `groups` to the size of the smallest; `label_noise` is the share whose label is another one.
     """
@@ -74,6 +111,7 @@ class Data:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     dataset: str = "digits"
     folder: Folder | None = None
+    hugging_face: HuggingFace | None = None
     size: Count | None = None
     labels: str = "class"
     coarse: str | dict[int, int] | None = None
@@ -114,7 +152,10 @@ class Encoder:
     last of which is the dimension of `features`; an empty tuple means that features are the normalised embeddings.
 
     Two constraints: `embedding` bounds the capacity, `lipschitz` how far any layer may stretch distances (the largest
-    singular value of every convolution and linear map, and the gain of batch normalisation; not of the head)."""
+    singular value of every convolution and linear map, and the gain of batch normalisation; not of the head).
+
+    norm: `batch` normalises over the images of a batch, `group` each image by itself, in groups of up to 16 channels;
+    `vit_small` has layer normalisation and takes no other."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     name: str = "convnet"
@@ -122,12 +163,18 @@ class Encoder:
     depth: Annotated[int, Ge(3), Le(4)] = 4
     embedding: Count | None = None
     lipschitz: Positive | None = None
+    norm: Literal["batch", "group"] = "batch"
     projection: tuple[Count, ...] = (128, 64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """The optimisation of one run. `learning_rate` is the peak of the schedule; it is not scaled by the batch size."""
+    """The optimisation of one run. `learning_rate` is the peak of the schedule; it is not scaled by the batch size.
+
+    batch_statistics: what batch normalisation takes mean and variance of when several workers share a batch: the images
+    of `all`, so that the number of workers changes nothing, or of each `worker` by itself, which spares the sums over
+    workers and is another function. chunk: so many images (each view counts as one) of a worker go through an encoder
+    at once, with the exact gradient of the whole batch: less memory, more time (see `raycon.networks.chunked`)."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     epochs: Count = 10
@@ -141,6 +188,8 @@ class Training:
     warmup: Fraction = 0.1
     gradient_clip: Positive | None = None
     precision: Literal["bfloat16", "float32", "float64"] = "float32"
+    batch_statistics: Literal["all", "worker"] = "all"
+    chunk: Count | None = None
     channels_last: bool = True
     compile: bool = False
     score_every: Whole = 0

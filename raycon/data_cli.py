@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: which there are, and what is in one.")
 SHEET_COLUMNS, SHEET_ROWS = 10, 12
+NAME_WIDTH = 24
 
 
 @data_app.command("ls")
@@ -30,9 +31,10 @@ def data_ls(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
             print(json.dumps({**row, "attributes": dict(info.attributes), "coarse": maps, "source": info.source}))
             continue
         coarse = "".join(f"; coarse: {name} ({count})" for name, count in maps.items())
-        print(f"{info.name:<14} {info.channels}x{info.size}x{info.size}, {info.description}{coarse}")
+        print(f"{info.name:<{NAME_WIDTH}} {info.channels}x{info.size}x{info.size}, {info.description}{coarse}")
     if not as_json:
-        print(f"{'folder':<14} your own images, described by data.folder: a CSV with a line for each")
+        print(f"{'folder':<{NAME_WIDTH}} your own images, described by data.folder: a CSV, class folders or lists")
+        print(f"{'hugging_face':<{NAME_WIDTH}} images for the library `datasets`, described by data.hugging_face")
 
 
 @data_app.command("card")

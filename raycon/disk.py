@@ -28,6 +28,9 @@ class Disk(Protocol):
     def read(self, path: Path) -> bytes:
         """The whole content. Raises FileNotFoundError."""
 
+    def size(self, path: Path) -> int:
+        """The length of the content in bytes. Raises FileNotFoundError."""
+
     def exists(self, path: Path) -> bool:
         """Whether a file or folder of that name is there."""
 
@@ -74,6 +77,10 @@ class RealDisk:
     def read(self, path: Path) -> bytes:
         """See `Disk.read`."""
         return path.read_bytes()
+
+    def size(self, path: Path) -> int:
+        """See `Disk.size`."""
+        return path.stat().st_size
 
     def exists(self, path: Path) -> bool:
         """See `Disk.exists`."""

@@ -83,6 +83,16 @@ class Assignment:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """A finished run of another log: the name of its sweep, its `place` {identity, key}, and what every epoch gave."""
+
+    sweep: str
+    place: Mapping[str, str]
+    epochs: Mapping[int, Mapping[str, float]]
+    checkpoints: Mapping[int, str]
+
+
+@dataclass(frozen=True)
 class Wait:
     """Nothing can be handed out before one of the runs under way ends."""
 
@@ -192,6 +202,32 @@ class Driver:
         self._check_open()
         self._append("process", pid=pid, created=created, role=role, host=host or socket.gethostname())
         self.log.sync()
+
+    def take_over(self, origins: Mapping[int, Origin]) -> int:
+        """End runs that no worker has begun with the results of finished runs elsewhere, by number, and say how many.
+
+        Only where runs are listed, so that no ask depends on a result. A crash in between is made up for when the same
+        call comes again.
+        """
+        self._check_open()
+        taken = 0
+        for number, origin in sorted(origins.items()):
+            while len(self.history.runs) <= number:
+                self._ask(len(self.history.runs))
+            run = self.history.runs[number]
+            if run.finished or run.tries or run.losses:
+                continue
+            if run.reused is None:
+                self._append("reused", key=run.key, origin={"sweep": origin.sweep, **origin.place})
+            for epoch, metrics in sorted(origin.epochs.items()):
+                if epoch > run.last_epoch:
+                    last = epoch == max(origin.epochs)
+                    found = {"metrics": plain_metrics(metrics), "checkpoint": origin.checkpoints.get(epoch)}
+                    self._append("scored", key=run.key, epoch=epoch, **found, done=last)
+            self._settle(run)
+            taken += 1
+        self.log.sync(mirror=True)
+        return taken
 
     def next(self) -> Assignment | Wait | Finished:
         """The next piece of work for a free worker. Runs that were interrupted come before new ones."""

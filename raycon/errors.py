@@ -32,6 +32,12 @@ class SomeRunsFailed(RayconError):
     exit_code = 3
 
 
+class LimitHit(RayconError):
+    """A budget or a time limit was reached. What was done is kept."""
+
+    exit_code = 4
+
+
 class Refused(RayconError):
     """A request that would mix or overwrite results: another identity, a sealed test set, a locked folder."""
 

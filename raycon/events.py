@@ -20,6 +20,8 @@ Kinds and payloads:
 - `finished`  key, state, epoch, metrics, reason; state is one of `STATES`
 - `lost`      key, reason: the infrastructure took the run away; it goes on from its newest checkpoint
 - `closed`    the driver ended in good order
+- `reused`    key, origin {sweep, identity, key}: the run is not trained but taken over from another log's finished run
+  of the same configuration and seed; its `scored` and `finished` follow
 - `test_opened`  runs (keys): the test set is opened for these runs of a repetition; counted
 - `test_scored`  key, metrics: the test scores of a complete run, from its final weights
 """
@@ -36,13 +38,19 @@ from pathlib import Path
 from typing import Any
 
 from raycon.disk import Disk, write_durably
-from raycon.errors import RayconError
+from raycon.errors import RayconError, Refused
 
-KINDS = ("opened", "process", "asked", "started", "scored", "finished", "lost", "closed", "test_opened", "test_scored")
+KINDS = (
+    *("opened", "process", "asked", "started", "scored", "finished", "lost", "closed", "reused"),
+    *("test_opened", "test_scored"),
+)
 STATES = ("complete", "pruned", "diverged", "out_of_memory", "failed")
 
 Clock = Callable[[], float]
 """Seconds since 1970, such as `time.time`."""
+
+MIRROR_BURST = 20.0
+"""Seconds of the clock by which writing the mirror may be ahead of its twentieth: one second of writing."""
 
 _CRC_LENGTH = len(',"crc":"01234567"}')
 _OWN_FIELDS = ("seq", "time", "kind", "synced", "crc")
@@ -133,40 +141,37 @@ def parse(data: bytes, name: str = "events.jsonl") -> tuple[list[Event], int]:
 class EventLog:
     """The log of one sweep: `path` on the driver's disk, copied to `mirror` on storage that outlives the machine.
 
-    `append` hands bytes to the disk, `sync` makes them durable: whoever acts on an event syncs first. The mirror is
-    written whole (temporary file, then rename), at most every `mirror_every` seconds and never for more than a
-    twentieth of the time; `sync(mirror=True)` writes it at once. A storage that cannot be written does not stop the
-    sweep: the error stands in `mirror_error` and the copy is tried again at the next turn.
+    `append` hands bytes to the disk, `sync` makes them durable: whoever acts on an event syncs first. The mirror
+    follows at each `sync`, by appending what is new. A storage so slow that this would take more than a twentieth of
+    the time is written less often, and then whole (temporary file, then rename); `sync(mirror=True)` writes it in any
+    case. A storage that cannot be written does not stop the sweep: the error stands in `mirror_error` and the copy is
+    tried again.
+
+    A mirror that has what this log lacks was written by another driver. One that goes on where this log ends is taken
+    over by `open`, one that does not raises Refused, and so does a mirror that changes while this log is written.
     """
 
-    def __init__(
-        self,
-        disk: Disk,
-        path: Path,
-        mirror: Path | None = None,
-        *,
-        clock: Clock = time.time,
-        mirror_every: float = 5.0,
-    ):
+    def __init__(self, disk: Disk, path: Path, mirror: Path | None = None, *, clock: Clock = time.time):
         self.disk, self.path, self.clock = disk, path, clock
         self.mirror = None if mirror is None or mirror == path else mirror
         self.mirror_error: OSError | None = None
-        self._mirror_every = mirror_every
-        self._next_mirror = -math.inf
+        self._mirror_due = -math.inf
+        self._mirror_size: int | None = None  # None: unknown, and to be written whole
+        self._unmirrored = b""  # what the mirror lacks, or the end of it where the mirror is to be written whole
+        self._unsynced: list[bytes] = []
         self._events: list[Event] = []
         self._synced = 0
-        self._mirrored = 0
         self._broken: str | None = None
         self._time = -math.inf
         self._opened = False
 
     def open(self) -> list[Event]:
-        """Read the log, cut a torn tail off, and be ready to append. Where the folder holds no event at all, the log
-        and the other files of the mirror are fetched first."""
+        """Read the log, cut a torn tail off, and be ready to append. Where the folder holds no event at all, or the
+        mirror goes on where it ends, the log and the other files of the mirror are fetched first."""
         self.disk.makedirs(self.path.parent)
         data = self.disk.read(self.path) if self.disk.exists(self.path) else b""
         self._events, good = parse(data, str(self.path))
-        if not self._events and self.mirror is not None and self.disk.exists(self.mirror):
+        if self.mirror is not None and self.disk.exists(self.mirror) and self._is_ahead(self.mirror, data[:good]):
             data = self._fetch(self.mirror)
             self._events, good = parse(data, str(self.path))
         if good < len(data):
@@ -176,8 +181,8 @@ class EventLog:
             self.disk.fsync(self.path)
             self._time = self._events[-1].time
         self._synced = len(self._events)
-        mirrored = self.mirror is not None and self.disk.exists(self.mirror) and self.disk.read(self.mirror)
-        self._mirrored = self._synced if mirrored == data[:good] else 0
+        if self.mirror is not None:
+            self._compare_mirror(self.mirror, data[:good])
         self._opened = True
         return list(self._events)
 
@@ -199,6 +204,7 @@ class EventLog:
         except OSError as error:
             raise self._break(error) from error
         self._events.append(event)
+        self._unsynced.append(line)
         return event
 
     def sync(self, *, mirror: bool = False) -> None:
@@ -210,8 +216,14 @@ class EventLog:
             except OSError as error:
                 raise self._break(error) from error
             self._synced = len(self._events)
-        if self.mirror is not None and self._mirrored < self._synced and (mirror or self.clock() >= self._next_mirror):
-            self._copy_to_mirror(self.mirror)
+            if self._unmirrored:
+                self._mirror_size = None
+            self._unmirrored = b"".join(self._unsynced)
+            self._unsynced.clear()
+        if self.mirror is None or not self._unmirrored:
+            return
+        if mirror or self.clock() >= self._mirror_due - MIRROR_BURST:
+            self._follow(self.mirror)
 
     def write_beside(self, name: str, data: bytes) -> None:
         """Write a small file atomically and durably into the log's folder, and into the mirror's."""
@@ -222,6 +234,20 @@ class EventLog:
             except OSError as error:
                 self.mirror_error = error
 
+    def _is_ahead(self, mirror: Path, own: bytes) -> bool:
+        """Whether the mirror goes on where this log ends. Raises Refused where it tells another story. A mirror that
+        cannot be read is behind, unless there is nothing else."""
+        if not own:
+            return True
+        copy = self.disk.read(mirror)
+        try:
+            copy = copy[: parse(copy, str(mirror))[1]]
+        except DamagedLog:
+            return False
+        if not (own.startswith(copy) or copy.startswith(own)):
+            raise self._two_drivers(mirror)
+        return len(copy) > len(own)
+
     def _fetch(self, mirror: Path) -> bytes:
         for name in ("sweep.json", self.path.name):
             source = mirror.with_name(name) if name != self.path.name else mirror
@@ -229,15 +255,40 @@ class EventLog:
                 write_durably(self.disk, self.path.with_name(name), self.disk.read(source))
         return self.disk.read(self.path)
 
-    def _copy_to_mirror(self, mirror: Path) -> None:
+    def _compare_mirror(self, mirror: Path, own: bytes) -> None:
+        """Find out whether the mirror is the same as what has been read here."""
+        same = self.disk.exists(mirror) and self.disk.read(mirror) == own
+        self._mirror_size = len(own) if same else None
+        self._unmirrored = b"" if same else own
+
+    def _follow(self, mirror: Path) -> None:
+        """Bring the mirror up to date, by appending what was synced last if it has all else, or whole. What was synced
+        here in two goes must not come into one append: a torn one could leave the later without the earlier."""
         began = self.clock()
+        size, self._mirror_size = self._mirror_size, None
         try:
-            write_durably(self.disk, mirror, self.disk.read(self.path))
-            self.mirror_error, self._mirrored = None, self._synced
+            if size is not None and self.disk.exists(mirror) and self.disk.size(mirror) == size:
+                self.disk.append(mirror, self._unmirrored)
+                self.disk.fsync(mirror)
+                size += len(self._unmirrored)
+            else:
+                whole = self.disk.read(self.path)
+                if self.disk.exists(mirror) and self._is_ahead(mirror, whole):
+                    raise self._two_drivers(mirror)
+                write_durably(self.disk, mirror, whole)
+                size = len(whole)
+            self._mirror_size, self._unmirrored, self.mirror_error = size, b"", None
         except OSError as error:
             self.mirror_error = error
         ended = self.clock()
-        self._next_mirror = ended + max(self._mirror_every, 20 * (ended - began))
+        self._mirror_due = max(self._mirror_due, ended) + 20 * (ended - began)
+
+    def _two_drivers(self, mirror: Path) -> Refused:
+        self._broken = (
+            f"{mirror} does not tell the same as {self.path}: another driver has gone on with this sweep; "
+            "move one of the two folders away"
+        )
+        return Refused(self._broken)
 
     def _check_writable(self) -> None:
         if not self._opened:

@@ -1,9 +1,9 @@
-"""Encodes what protocols ask for beside the splits: corrupted copies of images, and images of other data sets."""
+"""Makes what protocols ask for beside the encoded splits: corrupted copies of images, other data sets, a tuned copy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from raycon.collectives import rank
 from raycon.config import Data, Trial
 from raycon.datasets import ImageTable, load_tables
 from raycon.datasets.corruptions import FAMILIES, SEVERITIES, corrupted
-from raycon.scores import PROTOCOLS, Corrupted, Transferred
+from raycon.fine_tuning import Copied, tuned
+from raycon.scores import PROTOCOLS, Corrupted, FineTuned, Transferred
 from raycon.scores.out_of_distribution import fixed_rows
 from raycon.signatures import check_knobs
 
@@ -23,22 +25,34 @@ PIXEL_SIDE = 32
 PIXEL_IMAGES = 2000
 
 
-def embed_further(trial: Trial, tables: Mapping[str, ImageTable], split: str, embed: Embed) -> dict[str, object]:
+@dataclass(frozen=True)
+class Source:
+    """The encoder. embed: the embeddings of a table, frozen. copied: a copy of it to train, where it can be copied."""
+
+    embed: Embed
+    copied: Copied | None = None
+
+
+def embed_further(
+    trial: Trial, tables: Mapping[str, ImageTable], split: str, embed: Embed, copied: Copied | None = None
+) -> dict[str, object]:
     """What the protocols of `trial.scores` need beside `tables`: name of the score vocabulary -> value.
 
-    `embed` gives the embeddings of a table; all workers call it together, in the same order. Nothing is encoded that no
-    protocol asks for.
+    `embed` gives the embeddings of a table; all workers call it together, in the same order. `copied` gives a copy of
+    the encoder that may be trained; without it there is no `fine_tuned`, which worker 0 alone makes. Nothing is encoded
+    that no protocol asks for.
     """
+    source = Source(embed, copied)
     made: dict[str, object] = {}
     for protocol, (name, prepare) in PREPARED.items():
         if protocol in trial.scores:
             knobs = check_knobs(PROTOCOLS[protocol], trial.scores[protocol])
-            made[name] = prepare(trial, tables, split, embed, knobs)
-    return made
+            made[name] = prepare(trial, tables, split, source, knobs)
+    return {name: value for name, value in made.items() if value is not None}
 
 
 def _corrupted(
-    trial: Trial, tables: Mapping[str, ImageTable], split: str, embed: Embed, knobs: Mapping[str, Any]
+    trial: Trial, tables: Mapping[str, ImageTable], split: str, source: Source, knobs: Mapping[str, Any]
 ) -> Corrupted:
     """15 families x 5 severities of at most `images` images judged; a family is encoded at a time."""
     rows = fixed_rows(len(tables[split]), knobs["images"], "corruptions")
@@ -49,7 +63,7 @@ def _corrupted(
             clean, images=torch.cat([copy.images[:] for copy in copies]),
             attributes={name: values.repeat(len(copies)) for name, values in clean.attributes.items()},
         )  # fmt: skip
-        parts = torch.split(embed(together), len(rows))
+        parts = torch.split(source.embed(together), len(rows))
         for severity, copy, part in zip(SEVERITIES, copies, parts, strict=True):
             embeddings[family, severity], pixels[family, severity] = part, _pixels(copy)
     train_rows = fixed_rows(len(tables["train"]), PIXEL_IMAGES, "pixels")
@@ -65,23 +79,33 @@ def _pixels(table: ImageTable) -> Tensor:
 
 
 def _outsiders(
-    trial: Trial, tables: Mapping[str, ImageTable], split: str, embed: Embed, knobs: Mapping[str, Any]
+    trial: Trial, tables: Mapping[str, ImageTable], split: str, source: Source, knobs: Mapping[str, Any]
 ) -> Tensor:
-    return embed(_foreign(trial, tables[split], knobs["dataset"], split, knobs["images"]))
+    return source.embed(_foreign(trial, tables[split], knobs["dataset"], split, knobs["images"]))
 
 
 def _transferred(
-    trial: Trial, tables: Mapping[str, ImageTable], split: str, embed: Embed, knobs: Mapping[str, Any]
+    trial: Trial, tables: Mapping[str, ImageTable], split: str, source: Source, knobs: Mapping[str, Any]
 ) -> Transferred:
     train = _foreign(trial, tables[split], knobs["dataset"], "train", knobs["train_images"])
     judged = _foreign(trial, tables[split], knobs["dataset"], split, knobs["images"])
-    return Transferred(embed(train), train.attributes["class"], embed(judged), judged.attributes["class"])
+    embeddings, judged_embeddings = source.embed(train), source.embed(judged)
+    return Transferred(embeddings, train.attributes["class"], judged_embeddings, judged.attributes["class"])
+
+
+def _fine_tuned(
+    trial: Trial, tables: Mapping[str, ImageTable], split: str, source: Source, knobs: Mapping[str, Any]
+) -> FineTuned | None:
+    if source.copied is None or rank() != 0:
+        return None
+    return tuned(source.copied, tables["train"], trial.data.labels, tables[split], **knobs)
 
 
 PREPARED: dict[str, tuple[str, Callable[..., object]]] = {
     "corruptions": ("corrupted", _corrupted),
     "out_of_distribution": ("outsiders", _outsiders),
     "transfer": ("transferred", _transferred),
+    "fine_tune": ("fine_tuned", _fine_tuned),
 }
 """protocol -> the name of the score vocabulary that is made for it alone, and how."""
 

@@ -17,6 +17,8 @@ from raycon.metric_names import metric
 LOG_NAME = "events.jsonl"
 SWEEP_NAME = "sweep.json"
 UNFINISHED = "unfinished"
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What folding an event raises that lacks a field, or holds something of another type there."""
 
 
 @dataclass
@@ -26,7 +28,8 @@ class RunRecord:
     `epochs` maps an epoch (from 1) to its metrics, NaN and infinities included; `metrics` are those of the epoch
     `final_epoch` that the run was finished with (for a diverged run the last ones that were finite; possibly empty).
     `checkpoints` maps an epoch to the path that the worker reported. `losses` are the reasons of interruptions by the
-    infrastructure, `tries` the (attempt, try) pairs that workers took up. Times are seconds since 1970.
+    infrastructure, `tries` the (attempt, try) pairs that workers took up. Times are seconds since 1970. `reused` names
+    the finished run of another log that this one was taken over from: {sweep, identity, key}.
     """
 
     number: int
@@ -47,6 +50,7 @@ class RunRecord:
     tries: list[tuple[int, int]] = field(default_factory=list)
     started_at: float | None = None
     ended_at: float | None = None
+    reused: dict[str, str] | None = None
 
     @property
     def finished(self) -> bool:
@@ -125,8 +129,15 @@ class SweepHistory:
 
     def add(self, event: Event) -> None:
         """Take one more event in. Repeated facts (an epoch scored twice, a run finished twice) are an error here: the
-        driver never writes them."""
-        getattr(self, f"_add_{event.kind}")(event)
+        driver never writes them. Raises DamagedLog for an event that is of an unknown kind or lacks a field."""
+        fold = getattr(self, f"_add_{event.kind}", None)
+        if fold is None:
+            raise DamagedLog(f"event {event.seq} of the log is of the unknown kind {event.kind!r}")
+        try:
+            fold(event)
+        except _MALFORMED as error:
+            what = f"{type(error).__name__}: {error}"
+            raise DamagedLog(f"event {event.seq} of the log ({event.kind}) is malformed: {what}") from None
 
     def run(self, key: str) -> RunRecord:
         """The run of that key. Raises RayconError where there is none."""
@@ -247,6 +258,9 @@ class SweepHistory:
 
     def _add_lost(self, event: Event) -> None:
         self.run(event["key"]).losses.append(event["reason"])
+
+    def _add_reused(self, event: Event) -> None:
+        self.run(event["key"]).reused = {name: str(event["origin"][name]) for name in ("sweep", "identity", "key")}
 
     def _add_test_opened(self, event: Event) -> None:
         self.openings += 1

@@ -28,24 +28,33 @@ CORRUPTION_FAMILIES = (
 
 @dataclass(frozen=True)
 class Metric:
-    """`direction` is the better one; `none` marks numbers that describe and cannot be an objective."""
+    """`direction` is the better one; `none` marks numbers that describe and cannot be an objective. `counted`: a share
+    of all images judged, each counted once, so that their number gives its interval."""
 
     direction: Direction
     unit: str
     meaning: str
+    counted: bool = False
 
 
 METRICS: dict[str, Metric] = {
-    "linear_probe/accuracy": Metric("higher", "fraction", "share of images whose label a linear probe predicts"),
+    "linear_probe/accuracy": Metric(
+        "higher", "fraction", "share of images whose label a linear probe predicts", counted=True
+    ),
     "linear_probe/balanced_accuracy": Metric("higher", "fraction", "mean over labels of the probe's recall"),
     "nearest_neighbours/accuracy": Metric(
-        "higher", "fraction", "share of images whose label their neighbours vote for"
+        "higher", "fraction", "share of images whose label their neighbours vote for", counted=True
     ),
-    "coarse_to_fine/accuracy": Metric("higher", "fraction", "share of images whose fine class a linear probe predicts"),
+    "coarse_to_fine/accuracy": Metric(
+        "higher", "fraction", "share of images whose fine class a linear probe predicts", counted=True
+    ),
     "coarse_to_fine/coarse_accuracy": Metric(
-        "higher", "fraction", "share of images whose predicted fine class belongs to the right coarse class"
+        "higher",
+        "fraction",
+        "share of images whose predicted fine class belongs to the right coarse class",
+        counted=True,
     ),
-    "groups/average_accuracy": Metric("higher", "fraction", "probe accuracy, every image counted once"),
+    "groups/average_accuracy": Metric("higher", "fraction", "probe accuracy, every image counted once", counted=True),
     "groups/unbiased_accuracy": Metric("higher", "fraction", "mean of the probe accuracies of the groups present"),
     "groups/worst_accuracy": Metric("higher", "fraction", "smallest probe accuracy of a group that is present"),
     "groups/worst3_accuracy": Metric("higher", "fraction", "mean of the three smallest probe accuracies of a group"),
@@ -117,7 +126,9 @@ METRICS: dict[str, Metric] = {
     "estimated_groups/robust_worst_accuracy": Metric(
         "higher", "fraction", "least accuracy in an estimated group of a Group-DRO probe trained on such groups"
     ),
-    "estimated_groups/robust_accuracy": Metric("higher", "fraction", "accuracy of that Group-DRO probe on all images"),
+    "estimated_groups/robust_accuracy": Metric(
+        "higher", "fraction", "accuracy of that Group-DRO probe on all images", counted=True
+    ),
     "estimated_groups/true_worst_accuracy": Metric(
         "higher", "fraction", "least accuracy in a true group of that Group-DRO probe"
     ),
@@ -129,7 +140,9 @@ METRICS: dict[str, Metric] = {
     "subgroup_ranking/worst_area": Metric(
         "higher", "fraction", "least area under the ROC curve of one label against a group of the rest"
     ),
-    "sgd_probe/accuracy": Metric("higher", "fraction", "share of images whose label a probe trained by SGD predicts"),
+    "sgd_probe/accuracy": Metric(
+        "higher", "fraction", "share of images whose label a probe trained by SGD predicts", counted=True
+    ),
     "corruptions/clean_accuracy": Metric("higher", "fraction", "probe accuracy on the images that are then corrupted"),
     "corruptions/accuracy": Metric("higher", "fraction", "probe accuracy on corrupted images, mean over all kinds"),
     "corruptions/worst_accuracy": Metric("higher", "fraction", "least probe accuracy under a family of corruptions"),
@@ -151,6 +164,12 @@ METRICS: dict[str, Metric] = {
     ),
     "transfer/accuracy": Metric("higher", "fraction", "probe accuracy on another data set's classes"),
     "transfer/balanced_accuracy": Metric("higher", "fraction", "mean recall of the probe on another data set"),
+    "fine_tune/accuracy": Metric(
+        "higher", "fraction", "accuracy after a copy of the encoder was trained on a few labels", counted=True
+    ),
+    "fine_tune/probe_accuracy": Metric(
+        "higher", "fraction", "accuracy of the linear probe on the same few labels, before", counted=True
+    ),
     "objective/total": Metric("lower", "loss", "weighted sum of the objective's terms, mean over the epoch"),
     "objective/learning_rate": Metric("none", "step size", "learning rate at the end of the epoch"),
     "objective/gradient_norm": Metric("none", "norm", "norm of the gradient before clipping, mean over the epoch"),

@@ -317,6 +317,8 @@ def check_trial(trial: Trial) -> Plan:
     if not _reaches_encoder(plan):
         raise InvalidFile("no term reaches the encoder, which would stay as it was drawn", field="objective")
     validate_scores(trial, described)
+    if trial.training.compile and trial.training.chunk is not None:
+        raise InvalidFile("an encoder that is compiled takes its images whole", field="training.chunk")
     size = trial.data.train_size
     if size is not None and trial.training.batch_size > size:
         raise InvalidFile(
@@ -392,8 +394,16 @@ def explain(trial: Trial) -> list[str]:
         place += f"; views {', '.join(map(str, term.views))}" if term.views else ""
         shown = f"{term.weight:g} x {_call(term)}"
         lines.append(f"term     {term.key}: {shown}{_knobs(term)}; {place}")
+    lines.append(f"batch    {_batch(trial)}")
     lines.append(f"scores   {', '.join(trial.scores)} on the frozen encoder")
     return lines
+
+
+def _batch(trial: Trial) -> str:
+    training = trial.training
+    over = "over all workers" if training.batch_statistics == "all" else "per worker"
+    pace = "all images go through an encoder at once" if training.chunk is None else f"{training.chunk} images at once"
+    return f"{training.batch_size} images a step; batch statistics {over}; {pace}"
 
 
 def _call(part: Part) -> str:

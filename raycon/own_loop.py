@@ -16,6 +16,7 @@ epoch that is due. Between two yields no rank may have a collective operation un
 
 from __future__ import annotations
 
+import copy
 import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ from raycon.checkpoints import DamagedCheckpoint, read_checkpoint, write_checkpo
 from raycon.config import Trial
 from raycon.datasets import ImageTable, load_tables, normalise
 from raycon.errors import RayconError
+from raycon.fine_tuning import Copied, EmbedRows
 from raycon.further_images import embed_further
 from raycon.metric_names import metric
 from raycon.own_code import OwnCode, activate
@@ -218,6 +220,7 @@ def score(trial: Trial, embed: Callable[[Tensor], Tensor], device: str = "cpu") 
 
     embed: normalised images [n, C, H, W] -> embeddings [n, E]. Put the model into evaluation mode before. Probes are
     fitted on the trial's own training images and judged on its validation images, whatever the loop was trained on.
+    `fine_tune` trains a copy of `embed`, which has to be an nn.Module for it.
     """
     tables = load_tables(trial.data, split_seed=trial.seeds.split)
 
@@ -242,4 +245,19 @@ def score(trial: Trial, embed: Callable[[Tensor], Tensor], device: str = "cpu") 
             groups=groups if trial.data.groups else None,
             group_count=count,
         )
-    return evaluate(trial, embedded, "validation", embed_further(trial, tables, "validation", embed_table))
+    copied = _copies(embed, device) if isinstance(embed, torch.nn.Module) else None
+    further = embed_further(trial, tables, "validation", embed_table, copied)
+    return evaluate(trial, embedded, "validation", further)
+
+
+def _copies(embed: torch.nn.Module, device: str) -> Copied:
+    def copied() -> tuple[torch.nn.Module, EmbedRows]:
+        twin = copy.deepcopy(embed).eval()
+
+        def embed_rows(table: ImageTable, rows: Tensor) -> Tensor:
+            made: Tensor = twin(normalise(table.images[rows].to(device), table.mean, table.std, torch.float32))
+            return made
+
+        return twin, embed_rows
+
+    return copied

@@ -1,4 +1,4 @@
-"""The test set of a repetition: opened by `report` alone, counted in the log, after everything has been chosen."""
+"""The test set of a repetition: opened by `report` or `eval`, counted in the log, after everything has been chosen."""
 
 from __future__ import annotations
 
@@ -25,10 +25,7 @@ def open_test_set(folder: Path, on_run: Callable[[RunRecord], None] = lambda run
     with FolderLock(folder):
         log = EventLog(RealDisk(), folder / LOG_NAME)
         history = SweepHistory.of(log.open())
-        if any("configuration" not in run.values for run in history.runs):
-            raise Refused("the runs of a search chose the winner; the test set is opened for repetitions alone")
-        if not history.finished:
-            raise Refused(f"{folder.name} is not finished; the test set stays closed until it is")
+        _check_may_open(history, folder)
         code = kept_code(folder)
         if code.loop is not None:
             raise Refused("these runs are of a loop of your own, whose weights raycon cannot score")
@@ -44,6 +41,32 @@ def open_test_set(folder: Path, on_run: Callable[[RunRecord], None] = lambda run
             log.sync()
             on_run(run)
         return SweepHistory.of(log.read()).openings
+
+
+def open_for_one(folder: Path, key: str, checkpoint: Path) -> int:
+    """Opens the test set for one run, to be judged by protocols of the user's choice, and returns how often it has been
+    opened. The log holds that, not the scores: those of the run's own protocols are `open_test_set`'s.
+
+    Raises Refused where `open_test_set` does, for a run that is not complete, and for weights of an earlier epoch.
+    """
+    with FolderLock(folder):
+        log = EventLog(RealDisk(), folder / LOG_NAME)
+        history = SweepHistory.of(log.open())
+        _check_may_open(history, folder)
+        run = history.run(key)
+        last = f"epoch-{run.total_epochs:04d}"
+        if run.state != "complete" or checkpoint.name != last:
+            raise Refused(f"the test set is opened for last weights alone: {checkpoint.name} of {key} is not {last}")
+        log.append("test_opened", runs=[key])
+        log.sync()
+        return SweepHistory.of(log.read()).openings
+
+
+def _check_may_open(history: SweepHistory, folder: Path) -> None:
+    if any("configuration" not in run.values for run in history.runs):
+        raise Refused("the runs of a search chose the winner; the test set is opened for repetitions alone")
+    if not history.finished:
+        raise Refused(f"{folder.name} is not finished; the test set stays closed until it is")
 
 
 def final_checkpoint(run: RunRecord, folder: Path) -> Path:

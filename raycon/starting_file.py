@@ -36,8 +36,8 @@ def write_starting_file(method: str, data: str, target: Path | None = None) -> P
 
 def starting_text(method: Method, data: str, stem: str) -> str:
     """The text, checked as `raycon explain` checks it."""
-    if data == "folder":
-        reason = "images of your own need data.folder, a table of them: begin with another set and see README, Data"
+    if data in ("folder", "hugging_face"):
+        reason = f"images of your own need data.{data}: begin with another set and see README, Data"
         raise InvalidFile(reason)
     if data not in DATASETS:
         raise InvalidFile(f"no data set {data!r}{nearest(data, set(DATASETS))}; known: {', '.join(DATASETS)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raycon.collectives import gather_rows, rank, world_size
+from raycon.collectives import gather_alike, gather_rows, rank, world_size
 from raycon.config import Trial
-from raycon.datasets import Described
+from raycon.datasets import Described, normalise
 from raycon.losses import MEASURES, TERMS
 from raycon.networks import NETWORKS
 from raycon.networks.auxiliary import Auxiliary, Shapes
+from raycon.networks.batch_norm import GlobalBatchNorm
+from raycon.networks.chunked import InChunks
 from raycon.networks.encoders import ImageEncoder, build_encoder
 from raycon.networks.heads import build_projection
 from raycon.objective import Part, Plan, resolve, select_views
@@ -62,6 +64,7 @@ class Step(nn.Module):
         for part in self.plan.providers:
             if part.kind == "network" and part.key not in self.networks:
                 self.networks[part.key] = NETWORKS[part.function](shapes, **part.knobs)
+        _configure(self, trial)
         self.last: Mapping[str, Tensor] = {}
 
     @property
@@ -86,6 +89,10 @@ class Step(nn.Module):
             projected = self.head(embeddings)
         return embeddings.to(self.full), functional.normalize(projected.to(self.full), dim=1)
 
+    def prepare(self, images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+        """uint8 images [n, C, H, W] as `represent` takes them. mean, std: of the data."""
+        return normalise(images, mean, std, self.full)
+
     def represent(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """As `embed`, with the numbers that networks put beside the embeddings (a second backbone): what is judged."""
         embeddings, features = self.embed(images)
@@ -100,7 +107,8 @@ class Step(nn.Module):
         step = dict(batch)
         for part in self.plan.providers:
             step.update(self._provide(part, step))
-        gathered = {name: gather_rows(step[name]) for name in self.plan.gathered}
+        names = self.plan.gathered
+        gathered = dict(zip(names, gather_alike([step[name] for name in names]), strict=True))
         values, measured = [], []
         for term in self.plan.terms:
             inputs = self._inputs(term, step | gathered if term.pairwise else step)
@@ -164,6 +172,15 @@ def _backbone(trial: Trial, described: Described, widths: tuple[int, ...]) -> tu
     """An encoder and its head, newly drawn, and the head's width."""
     encoder = build_encoder(trial.encoder, channels=described.channels, size=described.size)
     return encoder, *build_projection(encoder.width, widths)
+
+
+def _configure(step: Step, trial: Trial) -> None:
+    """Tells every layer and network of the step how its images come."""
+    for module in step.modules():
+        if isinstance(module, GlobalBatchNorm):
+            module.scope = trial.training.batch_statistics
+        elif isinstance(module, InChunks):
+            module.chunk = trial.training.chunk
 
 
 @torch.no_grad()

@@ -19,7 +19,10 @@ from raycon.history import SweepHistory, read_sweep
 from raycon.repeats import score_of
 from raycon.space import Space, loads, trial_to_plain
 from raycon.space.sections import read_ablation
-from raycon.statistics import detectable_effect, holm, paired_interval, paired_t_p, sign_flip_floor
+from raycon.statistics import detectable_effect, holm, paired_interval, paired_t_p, required_seeds, sign_flip_floor
+
+SIZES = (0.5, 1.0, 2.0)
+"""Effects, in standard deviations of their paired differences, for which a plan says how many seeds find them."""
 
 
 @dataclass(frozen=True)
@@ -80,27 +83,31 @@ def ablate(
     claims: Mapping[str, Mapping[str, Any]] | None = None,
     settings: Settings | None = None,
     observer: Observer | None = None,
+    reuse: bool = True,
 ) -> StudyResult:
     """Runs the arms of an ablation on fresh paired seeds; the same call continues where the last one ended.
 
     subject: a winner, or a space whose `ablation` section says what is ablated. plan, over, components, seeds, score
     and claims stand in for those of the section (see `raycon.config.Ablation`). settings: by default the winner's.
+    reuse: take over finished runs of other studies and repetitions in the output folder (see `raycon.reuse`).
     Raises InvalidFile for a design that does not fit, before any run, and Refused for seeds that chose the
     configuration.
     """
     given = {"plan": plan, "over": over, "components": components, "seeds": seeds, "score": score, "claims": claims}
     where = settings or (subject.settings if isinstance(subject, Winner) else Settings())
     study, space = plan_study(subject, given, where)
-    return run_study(study, space, where, observer)
+    return run_study(study, space, where, observer, reuse=reuse)
 
 
-def run_study(study: Study, space: Space, settings: Settings, observer: Observer | None = None) -> StudyResult:
+def run_study(
+    study: Study, space: Space, settings: Settings, observer: Observer | None = None, *, reuse: bool = True
+) -> StudyResult:
     """Runs what is left of a planned study, the searches of its arms first where it has some."""
     if space.code.loop is None:
         space.located(lambda: check_data(study.configurations[FULL]))
     if study.design.retune is not None:
         study = _with_retuned(study, space, settings)
-    run_listed(study, space.sweep, settings, observer, space.code)
+    run_listed(study, space.sweep, settings, observer, space.code, reuse=reuse)
     return StudyResult(study, settings.folder / study.name)
 
 
@@ -213,4 +220,6 @@ def study_plan(study: Study) -> list[str]:
     smallest = detectable_effect(1.0, n, alpha=study.design.alpha, contrasts=family)
     lines.append(f"smallest sign-flip p: {sign_flip_floor(n):.4f} with {n} seeds; the t test has no such floor")
     lines.append(f"power: 80 % for an effect of {smallest:.2f} standard deviations of its paired differences")
+    needed = [f"{required_seeds(size, 1.0, alpha=study.design.alpha, contrasts=family)} for {size:g}" for size in SIZES]
+    lines.append(f"seeds for 80 % by the size of the effect in standard deviations: {', '.join(needed)}")
     return lines

@@ -25,6 +25,7 @@ from raycon.datasets import ImageTable, augment, bias_attribute, epoch_draws, lo
 from raycon.errors import Diverged, InvalidFile
 from raycon.evaluation import embed_table, score_encoder
 from raycon.networks.auxiliary import Preparation
+from raycon.networks.batch_norm import share_running_statistics
 from raycon.optimisers import learning_rate_at
 from raycon.own_code import OwnCode, activate
 from raycon.runs import Progress, Scored, World
@@ -164,12 +165,14 @@ def _run_epoch(trial: Trial, batches: Batches, model: nn.Module, state: State, w
         if state.index % STEPS_BETWEEN_PROGRESS == 0 and state.index < batches.steps:
             _check_finite(state, epoch)
             state.seconds += time.monotonic() - started
+            share_running_statistics(state.step)
             yield Progress(
                 epoch, state.index, batches.steps, {"train/objective/total": float(state.sums[-2] / state.index)}
             )
             state.step.train()
             started = time.monotonic()
     _check_finite(state, epoch)
+    share_running_statistics(state.step)
     state.seconds += time.monotonic() - started
 
 

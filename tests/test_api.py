@@ -154,7 +154,7 @@ def test_the_ten_lines_of_the_design(swept: SweepResult, monkeypatch: pytest.Mon
     assert repetition.score == FINE
     for run in repetition.history.runs:
         assert run.seeds == dict.fromkeys(("split", "init", "order"), run.values["seed"])
-    page = api.report("tiny", settings=swept.settings)
+    page = api.report("tiny", settings=swept.settings, embedding="none")
     assert difference.line in page.read_text()
 
 

@@ -31,26 +31,40 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "collectives",
     ),
     ("losses", "transforms", "statistics", "population", "checkpoints", "lock", "events"),
-    ("datasets", "history", "stopping"),
+    ("datasets", "history", "stopping", "submissions"),
     ("networks", "scores"),
-    ("objective", "own_code", "further_images"),
+    ("objective", "own_code", "fine_tuning", "further_images"),
     ("step", "optimisers"),
     ("space",),
-    ("evaluation", "state", "driver", "repeats", "ablation"),
-    ("training", "own_loop", "sealed", "reporting", "judging", "tracking", "progress", "train_folder"),
-    ("cluster",),
+    ("evaluation", "state", "driver", "repeats", "ablation", "reuse", "importance", "comparison"),
+    ("training", "own_loop", "sealed", "reporting", "judging", "tracking", "progress", "train_folder", "diagnosis"),
+    ("feature_cache", "encoder_sources", "cluster"),
     ("api",),
-    ("planning", "demo", "studies", "replication", "replication_cli", "data_cli", "starting_file"),
+    (
+        "planning",
+        "demo",
+        "studies",
+        "replication",
+        "replication_cli",
+        "data_cli",
+        "doctor_cli",
+        "comparing",
+        "compare_cli",
+        "one_pass",
+        "eval_cli",
+        "starting_file",
+    ),
     ("cli",),
 )
 """From the bottom up. A module imports from the layers below it, and from its own package or layer."""
 
 ROOMS = {
     "ray": ("cluster",),
-    "optuna": ("cluster/sampling.py",),
+    "optuna": ("cluster/sampling.py", "importance.py"),
     "mlflow": ("tracking",),
     "matplotlib": ("reporting",),
     "torchvision": ("datasets", "networks"),
+    "timm": ("networks",),
 }
 
 

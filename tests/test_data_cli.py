@@ -24,7 +24,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 def test_ls_names_every_set(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "ls")
     assert (code, err) == (0, "")
-    assert [line.split()[0] for line in out.splitlines()] == [*DATASETS, "folder"]
+    assert [line.split()[0] for line in out.splitlines()] == [*DATASETS, "folder", "hugging_face"]
     _, out, _ = run(capsys, "ls", "--json")
     rows = [json.loads(line) for line in out.splitlines()]
     assert {row["name"]: row["classes"] for row in rows}["cifar100"] == 100

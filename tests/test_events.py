@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from raycon.disk import RealDisk
-from raycon.errors import RayconError
+from raycon.errors import RayconError, Refused
 from raycon.events import DamagedLog, Event, EventLog, encode, parse, plain_metrics, read_metrics
 from tests.driver.simulated import SimulatedDisk
 
@@ -117,19 +117,40 @@ def test_lines_tell_how_much_was_durable_before_them(tmp_path: Path) -> None:
     assert [json.loads(line)["synced"] for line in log.path.read_text().splitlines()] == [0, 0, 2]
 
 
-def test_the_mirror_is_written_at_most_every_few_seconds_and_fetched(tmp_path: Path) -> None:
+class SlowStorage(RealDisk):
+    """Counts how the mirror is written, each write taking `seconds` of a clock."""
+
+    def __init__(self, clock: Clock, seconds: float):
+        super().__init__()
+        self.clock, self.seconds, self.ways = clock, seconds, ""
+
+    def append(self, path: Path, data: bytes) -> None:
+        self.count(path, "a")
+        super().append(path, data)
+
+    def write(self, path: Path, data: bytes) -> None:
+        self.count(path, "w")
+        super().write(path, data)
+
+    def count(self, path: Path, way: str) -> None:
+        if "storage" in path.parts and "events" in path.name:
+            self.ways += way
+            self.clock.now += self.seconds
+
+
+def test_the_mirror_follows_every_sync_and_is_fetched(tmp_path: Path) -> None:
     clock = Clock()
     path, mirror = tmp_path / "out" / "events.jsonl", tmp_path / "storage" / "deep" / "events.jsonl"
-    log = open_log(path, mirror, clock)
+    disk = SlowStorage(clock, 0.0)
+    log = EventLog(disk, path, mirror, clock=clock)
+    log.open()
     log.write_beside("sweep.json", b"{}")
-
-    def step(advance: float, force: bool = False) -> int:
-        clock.now += advance
+    for _ in range(4):
         log.append("closed")
-        log.sync(mirror=force)
-        return len(parse(mirror.read_bytes())[0])
-
-    assert [step(0.0), step(1.0), step(1.0), step(3.5), step(1.0), step(0.0, True)] == [1, 1, 1, 4, 4, 6]
+        log.append("closed")
+        log.sync()
+        assert mirror.read_bytes() == path.read_bytes()
+    assert disk.ways == "waaa"
     for name in ("events.jsonl", "sweep.json"):
         (path.parent / name).unlink()
     again = open_log(path, mirror, clock)
@@ -137,6 +158,65 @@ def test_the_mirror_is_written_at_most_every_few_seconds_and_fetched(tmp_path: P
     assert path.read_bytes() == mirror.read_bytes()
     assert (path.parent / "sweep.json").read_bytes() == b"{}"
     assert sorted(entry.name for entry in mirror.parent.iterdir()) == ["events.jsonl", "sweep.json"]
+
+
+def test_a_slow_storage_takes_no_more_than_a_twentieth_of_the_time(tmp_path: Path) -> None:
+    clock = Clock()
+    disk = SlowStorage(clock, 0.5)
+    log = EventLog(disk, tmp_path / "events.jsonl", tmp_path / "storage" / "events.jsonl", clock=clock)
+    log.open()
+    began = clock.now
+    for _ in range(1000):
+        clock.now += 0.1
+        log.append("closed")
+        log.sync()
+    assert len(disk.ways) * 0.5 <= 1.5 + (clock.now - began) / 20
+    assert "aw" in disk.ways, "what was missed meanwhile is written whole"
+    log.sync(mirror=True)
+    assert (tmp_path / "storage" / "events.jsonl").read_bytes() == log.path.read_bytes()
+
+
+def test_a_log_that_another_driver_went_on_with_is_taken_over_from_the_mirror(tmp_path: Path) -> None:
+    path, mirror = tmp_path / "old" / "events.jsonl", tmp_path / "storage" / "events.jsonl"
+    log = open_log(path, mirror)
+    log.append("closed")
+    log.sync()
+    other = open_log(tmp_path / "new" / "events.jsonl", mirror)
+    other.append("closed")
+    other.sync()
+    assert open_log(path, mirror).read() == other.read()
+
+
+def test_two_drivers_do_not_write_one_mirror(tmp_path: Path) -> None:
+    mirror = tmp_path / "storage" / "events.jsonl"
+    log = open_log(tmp_path / "old" / "events.jsonl", mirror)
+    log.append("closed")
+    log.sync()
+    other = open_log(tmp_path / "new" / "events.jsonl", mirror)
+    other.append("closed")
+    other.sync()
+    log.append("lost", key="x", reason="the host was cut off")
+    with pytest.raises(Refused, match="another driver has gone on"):
+        log.sync()
+    with pytest.raises(RayconError, match="another driver has gone on"):
+        log.append("closed")
+    with pytest.raises(Refused, match="another driver has gone on"):
+        open_log(tmp_path / "old" / "events.jsonl", mirror)
+    other.append("closed")
+    other.sync()
+    assert mirror.read_bytes() == other.path.read_bytes()
+
+
+def test_a_mirror_cut_short_by_its_storage_is_written_anew(tmp_path: Path) -> None:
+    mirror = tmp_path / "storage" / "events.jsonl"
+    log = open_log(tmp_path / "events.jsonl", mirror)
+    for cut in (3, 0):
+        log.append("closed")
+        log.sync()
+        mirror.write_bytes(mirror.read_bytes()[:-cut] if cut else b"garbage")
+    log.append("closed")
+    log.sync()
+    assert mirror.read_bytes() == log.path.read_bytes()
 
 
 def test_the_own_log_wins_over_the_mirror(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ GPU that would wait for the device at every step.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -25,8 +26,8 @@ from raycon.transforms import TRANSFORMS
 from raycon.vocabulary import DRAWS
 from tests.losses.catalogue import default_settings, label
 from tests.shipped import FILES, fullest_trial
-from tests.training.test_workers import SPECIAL
 from tests.training.trials import small_trial
+from tests.training.varied import SPECIAL
 
 
 def _on_fake_cuda() -> dict[str, torch.Tensor]:
@@ -91,6 +92,17 @@ def test_a_step_of_every_shipped_file_stays_on_the_device(name: str) -> None:
         step.after_step()
     assert total.device.type == logged.device.type == "cuda"
     assert len(logged) == len(step.logged)
+
+
+def test_images_in_chunks_stay_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the generator of random numbers, which only a real device has."""
+    monkeypatch.setattr("raycon.networks.chunked._same_draws", lambda seed, device: nullcontext())
+    trial = small_trial(training__chunk=12)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with torch.device("cuda"):
+            step = Step(trial, describe(trial.data))
+        total, _ = step(_batch(trial, len(step.plan.drawing)))
+    assert total.device.type == "cuda"
 
 
 def _on_another_device(features: torch.Tensor) -> torch.Tensor:

@@ -216,6 +216,17 @@ def test_explain_reads_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "decoder(embeddings, labels) -> reconstruction" in text
 
 
+def test_explain_says_how_a_batch_is_normalised_and_encoded() -> None:
+    assert "batch statistics over all workers; all images" in "\n".join(explain(small_trial()))
+    changed = small_trial(training__batch_statistics="worker", training__chunk=16)
+    assert "batch statistics per worker; 16 images at once" in "\n".join(explain(changed))
+
+
+def test_a_compiled_encoder_takes_no_chunks() -> None:
+    with pytest.raises(InvalidFile, match=r"training\.chunk"):
+        check_trial(small_trial(training__compile=True, training__chunk=16))
+
+
 def test_a_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(InvalidFile, match=r"training\.batch_size"):
         check_trial(small_trial(training__batch_size=161))

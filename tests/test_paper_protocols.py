@@ -41,4 +41,4 @@ def test_a_protocol_can_be_explained_and_planned(path: Path) -> None:
     lines = make_plan(space).lines(4, None)
     assert space.name in lines[0] and space.name.startswith("paper-")
     assert space.sweep.first and space.repeat.against
-    assert first_trial(space).training.epochs >= 50
+    assert first_trial(space).training.epochs >= 20

@@ -58,6 +58,7 @@ def run_sweep(
     *,
     slots: int | None = None,
     resources: Mapping[str, float] | None = None,
+    wait_minutes: float = 0.0,
     observer: Any = None,
     folder: Path,
 ) -> None:

@@ -22,8 +22,10 @@ from raycon.statistics import (
     leave_one_out,
     paired_interval,
     paired_t_p,
+    required_seeds,
     shapley,
     sign_flip_p,
+    sign_flip_seeds,
 )
 
 SHOWN, AGAINST, EQUIVALENT = "shown", "shown, with the other sign", "equivalent within the margin"
@@ -116,11 +118,23 @@ def _verdict(row: Sequence[float], claim: Claim | None, adjusted: float | None, 
             return SHOWN if judged.verdict == "shown" else AGAINST
         sd = float(np.std(row, ddof=1))
         if sd > 0 and detectable_effect(sd, len(row), alpha=alpha, contrasts=family) > claim.margin:
-            return f"unresolved: cannot be shown at the margin with {len(row)} seeds"
+            needed = seeds_for(claim.margin, sd, alpha=alpha, contrasts=family)
+            return f"unresolved: cannot be shown at the margin with {len(row)} seeds ({needed} for power 0.8)"
         return "unresolved"
     if adjusted is None:
         return "exploratory"
-    return SHOWN if adjusted <= alpha else "not shown"
+    if adjusted <= alpha:
+        return SHOWN
+    # Nobody named an effect of interest: what no exact test of so few seeds could reject is said to be beyond them.
+    return "not shown" if len(row) >= sign_flip_seeds(family, alpha) else f"cannot be shown with {len(row)} seeds"
+
+
+def seeds_for(effect: float, sd: float, *, alpha: float, contrasts: int) -> str:
+    """How many seeds find an effect with power 0.8, in words: a number, or that there are too many."""
+    try:
+        return f"about {required_seeds(effect, sd, alpha=alpha, contrasts=contrasts)}"
+    except ValueError:
+        return "too many"
 
 
 def _claimed(name: str, claim: Claim, arms: Arms) -> Question:

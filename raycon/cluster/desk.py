@@ -91,6 +91,8 @@ class Desk:
         """Tell the driver, then the observer."""
         key, try_, decision = assignment.key, assignment.try_, "continue"
         ended_before = self.driver.history.run(key).finished
+        # Tune gives the last result of a lost actor again when another one has taken its trial up.
+        repeated = message["kind"] == "scored" and message["epoch"] <= self.driver.history.run(key).last_epoch
         for process in message.pop("processes", ()):
             self.driver.process(process["pid"], process["created"], process["role"], process["host"])
         group, actor = message.pop("placement_group", None), message.pop("actor", None)
@@ -108,7 +110,7 @@ class Desk:
         elif message["kind"] == "ended":
             self.driver.ended(key, message["state"], message["reason"], attempt_try=try_)
             decision = "stop"
-        if message["kind"] != "ended" and not ended_before:
+        if message["kind"] != "ended" and not ended_before and not repeated:
             self.tell({**message, "number": assignment.number})
         if not ended_before:
             self.tell_end(key)

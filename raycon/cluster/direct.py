@@ -15,10 +15,12 @@ import ray.train.torch
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 
+from raycon.cluster.capacity import plan_room, worker_of
 from raycon.cluster.engine import Engine
+from raycon.cluster.room import WAIT_MINUTES, Admission, bundles
 from raycon.cluster.session import environment, ray_session
 from raycon.cluster.workers import TRAIN_SETTINGS, quiet_run
-from raycon.errors import InvalidFile, RayconError
+from raycon.errors import RayconError
 from raycon.runs import World
 
 
@@ -30,29 +32,29 @@ def train_workers(
     factory: str = "raycon.training:open_run",
     resources: dict[str, float] | None = None,
     on_report: Callable[[dict[str, Any]], None] = lambda report: None,
+    wait_minutes: float = WAIT_MINUTES,
 ) -> dict[str, float]:
     """Train the run of `assignment` on `workers` Ray Train workers; the metrics of its last epoch.
 
     Checkpoints go to assignment['folder'], Ray's own files to a folder in `folder` that is removed. `on_report` gets
     each progress and scored report of rank 0 as a dict. Raises RayconError when the run diverges or fails, InvalidFile
-    when the cluster is too small.
+    when the cluster can never hold the workers, LimitHit when there was no room for `wait_minutes`.
     """
     with environment(TRAIN_SETTINGS), ray_session(folder) as session:
-        wanted = resources or {"cpu": 1.0, "gpu": 1.0 if session.gpus else 0.0}
-        cpus, gpus = wanted.get("cpu", 1.0), wanted.get("gpu", 0.0)
-        for name, each, there in (("CPU", cpus, session.cpus), ("GPU", gpus, session.gpus)):
-            if each * workers > there + 1e-9:
-                raise InvalidFile(f"{there:g} {name} in the cluster, asked {each * workers:g}", field="workers")
+        worker = worker_of(resources, workers, gpus_there=session.gpus > 0)
+        admission = Admission(plan_room(session.capacity, worker, 1, 1), wait_minutes * 60, alone=session.started_here)
+        with contextlib.closing(admission):
+            admission.wait(lambda: False)
         scaffolding = folder.resolve() / ".ray-train"
         reports = Queue(actor_options={"num_cpus": 0})
         trainer = TorchTrainer(
             train_rank,
             train_loop_config={"assignment": assignment, "factory": factory, "reports": reports},
-            torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
+            torch_config=TorchConfig(backend="nccl" if worker.gpus else "gloo"),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=workers,
-                use_gpu=bool(gpus),
-                resources_per_worker={"CPU": cpus, **({"GPU": gpus} if gpus else {})},
+                use_gpu=bool(worker.gpus),
+                resources_per_worker=bundles(worker)[0],
             ),
             run_config=quiet_run(str(scaffolding)),
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import pickle
 import shutil
@@ -16,16 +15,19 @@ import signal
 import threading
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from raycon.cluster.capacity import Slots, plan_room, worker_of
 from raycon.cluster.desk import Desk, Observer
+from raycon.cluster.room import WAIT_MINUTES, Admission
 from raycon.cluster.session import Session, end_leftovers, ray_session
 from raycon.cluster.trainable import Slot
 from raycon.cluster.workers import remove_placement_group
@@ -46,19 +48,21 @@ def run_sweep(
     resources: dict[str, float] | None = None,
     observer: Observer | None = None,
     folder: Path,
+    wait_minutes: float = WAIT_MINUTES,
 ) -> None:
     """Run what is left of a sweep. The driver is open, the lock of `folder` is held; both stay the caller's to end.
 
     factory: 'package.module:function', see `raycon.runs.RunFactory`.
-    slots: runs at the same time; by default as many as the cluster holds, at most sweep.lag + 1.
+    slots: runs at the same time; by default as many as the cluster can hold, at most sweep.lag + 1.
     resources: {'cpu', 'gpu'} of one worker; by default one CPU, and one GPU where the cluster has any.
+    wait_minutes: how long to wait for room in a cluster that is full, or that has yet to grow.
 
-    Processes that an earlier attempt left are ended first. Raises InvalidFile if the cluster is too small,
-    KeyboardInterrupt after SIGINT or SIGTERM, when the runs have been stopped, and RayconError if Tune fails again and
-    again.
+    Processes that an earlier attempt left are ended first. Raises InvalidFile if the cluster can never hold a run,
+    LimitHit if there was no room for too long, KeyboardInterrupt after SIGINT or SIGTERM, when the runs have been
+    stopped, and RayconError if Tune fails again and again.
     """
     end_leftovers(folder, [asdict(process) for process in driver.processes()])
-    if resources is not None and resources.get("gpu") and not os.environ.get("RAY_ADDRESS"):
+    if resources is not None and resources.get("gpu") and not (os.environ.get("RAY_ADDRESS") or ray.is_initialized()):
         refuse_missing_gpu(resources["gpu"])
     if driver.finished:
         return
@@ -68,54 +72,29 @@ def run_sweep(
             driver.process(process["pid"], process["created"], process["role"], process["host"])
         plan = plan_slots(session, sweep, slots, resources)
         storage = driver.storage if "://" in driver.storage else str(Path(driver.storage).resolve())
-        desk.slot = {**asdict(plan.worker), "factory": factory, "storage": f"{storage}/tune"}
-        with interruptible(desk):
-            tune_until_done(desk, sweep, plan, storage)
+        patience = 60 * wait_minutes
+        desk.slot = {**asdict(plan.worker), "factory": factory, "storage": f"{storage}/tune", "patience": patience}
+        admission = Admission(plan, patience, alone=session.started_here)
+        with interruptible(desk), contextlib.closing(admission):
+            admission.wait(lambda: desk.halted)
+            tune_until_done(desk, sweep, admission, storage)
     if desk.error is not None:
         raise desk.error
     if desk.interrupted and not desk.finished:
         raise KeyboardInterrupt
 
 
-@dataclass(frozen=True)
-class Worker:
-    """How many workers a run has and what each takes."""
-
-    workers: int
-    cpus: float
-    gpus: float
+def plan_slots(session: Session, sweep: Sweep, slots: int | None, resources: dict[str, float] | None) -> Slots:
+    """Fit the sweep to the cluster. Raises InvalidFile where it can never fit: Ray would wait for ever."""
+    worker = worker_of(resources, sweep.workers, gpus_there=session.gpus > 0)
+    return plan_room(session.capacity, worker, slots, sweep.lag + 1)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How many runs go on at a time, and on what."""
-
-    slots: int
-    worker: Worker
-
-    def resources(self) -> Any:
-        """What Tune reserves for one trial actor."""
-        if self.worker.workers == 1:
-            return {"cpu": self.worker.cpus, "gpu": self.worker.gpus}
-        return tune.PlacementGroupFactory([{"memory": GROUP_LEADER_MEMORY}])
-
-
-def plan_slots(session: Session, sweep: Sweep, slots: int | None, resources: dict[str, float] | None) -> Plan:
-    """Fit the sweep to the cluster. Raises InvalidFile where it cannot fit: Ray would wait for ever."""
-    wanted = resources or {}
-    worker = Worker(sweep.workers, float(wanted.get("cpu", 1)), float(wanted.get("gpu", 1 if session.gpus else 0)))
-    room = math.inf
-    for name, each, there in (("CPU", worker.cpus, session.cpus), ("GPU", worker.gpus, session.gpus)):
-        asked = each * worker.workers * (slots or 1)
-        if asked > there + 1e-9:
-            raise InvalidFile(
-                f"{there:g} {name} in the cluster, asked {asked:g}"
-                f" ({slots or 1} slots of {worker.workers} workers with {each:g} each)",
-                field="resources",
-            )
-        if each:
-            room = min(room, math.floor((there + 1e-9) / (each * worker.workers)))
-    return Plan(int(max(1, min(slots or room, sweep.lag + 1))), worker)
+def reserved(plan: Slots) -> Any:
+    """What Tune reserves for one trial actor."""
+    if plan.worker.workers == 1:
+        return {"cpu": plan.worker.cpus, "gpu": plan.worker.gpus}
+    return tune.PlacementGroupFactory([{"memory": GROUP_LEADER_MEMORY}])
 
 
 def refuse_missing_gpu(asked: float) -> None:
@@ -125,13 +104,13 @@ def refuse_missing_gpu(asked: float) -> None:
         raise InvalidFile(f"0 GPU in the cluster, asked {asked:g}", field="resources")
 
 
-def tune_until_done(desk: Desk, sweep: Sweep, plan: Plan, storage: str) -> None:
+def tune_until_done(desk: Desk, sweep: Sweep, admission: Admission, storage: str) -> None:
     """Run Tune, and run it anew should it fail itself, until the sweep is finished or halted."""
     shutil.rmtree(Path(storage) / "tune", ignore_errors=True)
     for _ in range(1 + sweep.retries):
         failure = "Ray Tune ended before the sweep"
         try:
-            tune_once(desk, sweep, plan, f"{storage}/tune")
+            tune_once(desk, sweep, admission, f"{storage}/tune")
         except Exception as error:
             failure = f"Ray Tune failed: {type(error).__name__}: {error}"
         finally:
@@ -142,15 +121,16 @@ def tune_until_done(desk: Desk, sweep: Sweep, plan: Plan, storage: str) -> None:
     raise RayconError(f"{failure}. What was done is kept; the same command goes on with it")
 
 
-def tune_once(desk: Desk, sweep: Sweep, plan: Plan, storage: str) -> None:
+def tune_once(desk: Desk, sweep: Sweep, admission: Admission, storage: str) -> None:
     """One Tuner, from its start to its end."""
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    plan = admission.plan
     tuner = tune.Tuner(
-        tune.with_resources(Slot, plan.resources()),
+        tune.with_resources(Slot, reserved(plan)),
         tune_config=tune.TuneConfig(
             num_samples=-1,
-            search_alg=DeskSearcher(desk),
+            search_alg=DeskSearcher(desk, admission),
             scheduler=DeskScheduler(desk, plan.slots),
             max_concurrent_trials=plan.slots,
             reuse_actors=True,
@@ -163,7 +143,7 @@ def tune_once(desk: Desk, sweep: Sweep, plan: Plan, storage: str) -> None:
             failure_config=tune.FailureConfig(max_failures=sweep.retries),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=[DeskCallback(desk)],
-            stop=DeskStopper(desk),
+            stop=DeskStopper(desk, admission),
             verbose=0,
         ),
     )
@@ -182,9 +162,9 @@ class Unpickled:
 class DeskSearcher(Unpickled, Searcher):
     """Tune asks here for trials."""
 
-    def __init__(self, desk: Desk):
+    def __init__(self, desk: Desk, admission: Admission):
         super().__init__()
-        self.desk = desk
+        self.desk, self.admission = desk, admission
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """There is no space of Tune's own."""
@@ -192,6 +172,8 @@ class DeskSearcher(Unpickled, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The config of a trial, None for now, or FINISHED."""
+        if len(self.desk.assignments) >= self.admission.width and not self.desk.halted:
+            return None
         config = self.desk.ask(trial_id)
         return Searcher.FINISHED if self.desk.finished or self.desk.halted else config
 
@@ -273,16 +255,23 @@ def free_group(pickled: str) -> None:
 class DeskStopper(Unpickled, tune.Stopper):
     """Tune asks here, several times a second, whether to end everything."""
 
-    def __init__(self, desk: Desk):
-        self.desk = desk
+    def __init__(self, desk: Desk, admission: Admission):
+        self.desk, self.admission = desk, admission
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No trial is stopped from here."""
         return False
 
     def stop_all(self) -> bool:
-        """True once the sweep is interrupted or the driver has met an error."""
+        """True once the sweep is interrupted, the driver has met an error, or there was no room for too long."""
+        self.desk.guard(self.watch, None)
         return self.desk.halted
+
+    def watch(self) -> None:
+        """Let the sweep grow with the cluster. A worker group holds its resources once it has said so."""
+        alone = self.admission.plan.worker.workers == 1
+        at_work = len(self.desk.actors) if alone else len(self.desk.groups)
+        self.admission.watch(len(self.desk.assignments), at_work)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,9 @@ from typing import Any
 
 import psutil
 
+from raycon.cluster.capacity import Capacity, total
+from raycon.cluster.declared import capacity_now
+
 MARK = "RAYCON_SWEEP_FOLDER"
 """Environment variable that every process of a local Ray inherits: the folder of the sweep that started it."""
 
@@ -34,12 +37,17 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Session:
-    """A connection to Ray. `processes` are those that it started on this host; none if it was attached to."""
+    """A connection to Ray and what it may hold. `processes` are those that it started on this host; none if it was
+    attached to."""
 
-    cpus: float
-    gpus: float
+    capacity: Capacity
     started_here: bool
     processes: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def gpus(self) -> float:
+        """The GPUs that there are or may come to be."""
+        return total(self.capacity, "gpus")
 
 
 @contextlib.contextmanager
@@ -87,12 +95,8 @@ def start(locally: bool) -> None:
 
 def session_of(*, started_here: bool) -> Session:
     """What is known of the Ray that this process is connected to."""
-    import ray
-
-    untyped: Any = ray
-    resources = untyped.cluster_resources()
     children = [record for child in children_here() if (record := record_of(child, "ray"))] if started_here else []
-    return Session(float(resources.get("CPU", 0)), float(resources.get("GPU", 0)), started_here, children)
+    return Session(capacity_now(started_here=started_here), started_here, children)
 
 
 def children_here() -> list[psutil.Process]:

@@ -23,9 +23,9 @@ SILENCE = 1.0
 class Slot(tune.Trainable):
     """A reused actor. With one worker the engine lives in it; with several it leads a warm worker group.
 
-    Its config is {'assignment': {...}, 'slot': {'factory', 'workers', 'cpus', 'gpus', 'storage'}}; the second part is
-    the same for all trials of a sweep. Nothing is started before the first step: Tune throws an actor away that is
-    still starting when another one becomes free.
+    Its config is {'assignment': {...}, 'slot': {'factory', 'workers', 'cpus', 'gpus', 'storage', 'patience'}}; the
+    second part is the same for all trials of a sweep. Nothing is started before the first step: Tune throws an actor
+    away that is still starting when another one becomes free.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ class Slot(tune.Trainable):
             return self.worker
         group = WorkerGroup(self.slot["factory"], GroupSize(workers, self.slot["cpus"], gpus), self.slot["storage"])
         self.worker = group
-        group.start()
+        group.start(self.slot["patience"])
         return group
 
     def result(self) -> dict[str, Any]:

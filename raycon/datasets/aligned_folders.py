@@ -1,4 +1,4 @@
-"""bFFHQ and Corrupted CIFAR-10 as published: folders of images that go with their cue, and of images that conflict."""
+"""bFFHQ, Corrupted CIFAR-10 and Colored MNIST as published: folders of images that go with their cue, or conflict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raycon.datasets.decoded import decoded_images
 from raycon.datasets.folder import split_rows
 from raycon.datasets.info import DatasetInfo
 from raycon.datasets.places import find_folder, image_files
-from raycon.datasets.published import BFFHQ, CORRUPTED_CIFAR10
+from raycon.datasets.published import BFFHQ, COLORED_MNIST, CORRUPTED_CIFAR10
 from raycon.datasets.table import ImageTable
 from raycon.errors import InvalidFile
 
@@ -45,6 +45,20 @@ def corrupted_cifar10(name: str, size: int) -> ImageTable:
     folder = find_folder("Corrupted CIFAR-10", ("cifar10c",), needed, ADVICE.format(archive="cifar10c"))
     own = folder / percent
     return _table(CORRUPTED_CIFAR10[name], "corruption", own, own / "valid", folder / "test", size)
+
+
+def colored_mnist(name: str, size: int) -> ImageTable:
+    """MNIST whose ten digits come with ten colours; `name` says how many training images have another one.
+
+    Layout as `corrupted_cifar10`, in `cmnist`, where a file is called `<id>_<digit>_<colour>.png` and validation images
+    stand in `<percent>/valid` itself. The same rule, on images read as grey, is `data.bias` with `place: foreground`.
+    Raises MissingData or InvalidFile.
+    """
+    percent = name.removeprefix("colored_mnist_")
+    needed = (f"{percent}/align", f"{percent}/conflict", "test")
+    folder = find_folder("Colored MNIST", ("cmnist",), needed, ADVICE.format(archive="cmnist"))
+    own = folder / percent
+    return _table(COLORED_MNIST[name], "colour", own, own / "valid", folder / "test", size)
 
 
 def _table(info: DatasetInfo, cue: str, train: Path, valid: Path, test: Path, size: int) -> ImageTable:

@@ -24,7 +24,8 @@ BACKGROUND_COLOURS = (
     (128, 0, 255),
     (50, 255, 128),
 )
-"""The ten colours of Biased-MNIST (Bahng et al. 2020), RGB in 0 to 255."""
+"""The ten colours of Biased-MNIST (Bahng et al. 2020, public code), RGB in 0 to 255; the tenth is that of Barbano et
+al. 2023 (public code), where Bahng et al. have a grey, (128, 128, 128)."""
 
 FOREGROUND_COLOURS = (
     (0.984, 0.313, 0.169),
@@ -51,17 +52,19 @@ def biased(table: ImageTable, bias: Bias, *, labels: str, seed: int, bound: bool
     (validation, test) every colour is equally frequent within each value, up to one image. Which image gets which
     colour depends on `seed` and its place in the table. `aligned` is 1 where the colour is the label's own.
 
-    place `background`: pixels of value 0 take the colour, the others stay grey (Biased-MNIST, where they are white).
-    place `foreground`: the grey image is multiplied by the colour (Colored MNIST). In both an image's colour is its
-    mean plus N(0, noise) per channel in units of [0, 1], clamped to [0, 1].
+    place `background`: pixels of value 0 take the colour, the others stay grey. place `foreground`: the grey image is
+    multiplied by the colour (Colored MNIST). In both an image's colour is its mean plus N(0, noise) per channel in
+    units of [0, 1], clamped to [0, 1]. `binary`: pixels other than 0 are white before that; with `background` this is
+    Biased-MNIST as its public code makes it.
     """
     values, count = table.attributes[labels], table.sizes[labels]
-    colours = _bound_colours(values, count, bias.rate, seed) if bound else _uniform_colours(values, count, seed)
+    colours = bound_cues(values, count, rate=bias.rate, seed=seed) if bound else uniform_cues(values, count, seed=seed)
     shades = _shades(colours, bias, seed)
     attributes = {**table.attributes, "colour": colours, "aligned": (colours == values).to(torch.int64)}
+    images = table.images[:]
     return replace(
         table,
-        images=_paint(table.images[:], shades, bias.place),
+        images=_paint((images > 0).to(torch.uint8) * 255 if bias.binary else images, shades, bias.place),
         attributes=attributes,
         sizes={**table.sizes, "colour": count, "aligned": 2},
         mean=COLOURED_MEAN,
@@ -83,28 +86,30 @@ def bias_counts(images: int, rate: float, others: int) -> tuple[int, list[int]]:
     return aligned, [min(chunk, max(rest - chunk * turn, 0)) for turn in range(others)]
 
 
-def _bound_colours(values: Tensor, count: int, rate: float, seed: int) -> Tensor:
-    colours = torch.empty_like(values)
+def bound_cues(values: Tensor, count: int, *, rate: float, seed: int, name: str = "colour") -> Tensor:
+    """A cue, 0 to `count` - 1, for each of `values`: in each value `bias_counts` have its own and the other ones."""
+    cues = torch.empty_like(values)
     for value in range(count):
         rows = (values == value).nonzero().flatten()
-        generator = _generator(seed, "colour", value)
+        generator = _generator(seed, name, value)
         aligned, conflicting = bias_counts(len(rows), rate, count - 1)
         others = torch.tensor([other for other in range(count) if other != value], dtype=torch.int64)
         others = others[torch.randperm(len(others), generator=generator)]
         dealt = torch.cat([torch.full((aligned,), value), others.repeat_interleave(torch.tensor(conflicting))])
-        colours[rows[torch.randperm(len(rows), generator=generator)]] = dealt
-    return colours
+        cues[rows[torch.randperm(len(rows), generator=generator)]] = dealt
+    return cues
 
 
-def _uniform_colours(values: Tensor, count: int, seed: int) -> Tensor:
-    colours = torch.empty_like(values)
+def uniform_cues(values: Tensor, count: int, *, seed: int, name: str = "colour") -> Tensor:
+    """A cue, 0 to `count` - 1, for each of `values`: all equally frequent within each value, up to one image."""
+    cues = torch.empty_like(values)
     for value in range(count):
         rows = (values == value).nonzero().flatten()
-        generator = _generator(seed, "colour", value)
+        generator = _generator(seed, name, value)
         order = torch.randperm(count, generator=generator)
         dealt = order[torch.arange(len(rows)) % count]
-        colours[rows[torch.randperm(len(rows), generator=generator)]] = dealt
-    return colours
+        cues[rows[torch.randperm(len(rows), generator=generator)]] = dealt
+    return cues
 
 
 def _shades(colours: Tensor, bias: Bias, seed: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from raycon.config import Data
 from raycon.datasets.catalogue import coarse_classes, describe, info_of
 from raycon.datasets.coarse_maps import subclasses
+from raycon.datasets.corruption_names import CUES
 from raycon.datasets.decoded import image_digest
 from raycon.datasets.folder_listing import read_listing
 from raycon.datasets.loading import SPLITS, load_tables, official_table
@@ -90,11 +91,26 @@ def content_hash(table: ImageTable) -> str:
     return whole.hexdigest()
 
 
+def content_versions(configured: Iterable[Data]) -> dict[str, str]:
+    """`data NAME` -> the first digits of the content hash of that set, as `raycon data card` prints it: what a log says
+    about the images of its runs. Several folders or sizes of one name have their hashes joined."""
+    found: dict[str, dict[str, None]] = {}
+    known: set[str] = set()
+    for data in configured:
+        source = repr((data.dataset, data.folder, data.hugging_face, data.size))
+        if source not in known:
+            known.add(source)
+            found.setdefault(data.dataset, {})[content_hash(official_table(data))[:16]] = None
+    return {f"data {name}": "+".join(digests) for name, digests in found.items()}
+
+
 def value_names(data: Data) -> dict[str, tuple[str, ...]]:
     """Attribute -> the names of its values, where they have some."""
     info = info_of(data)
     names = {"aligned": ("conflicting", "aligned"), "noisy": ("true label", "wrong label"), **info.values}
     names["class"] = info.classes
+    if data.bias is not None and "corruption" in (bound := describe(data).attributes):
+        names["corruption"] = (data.bias.families or CUES)[: bound["corruption"]]
     if data.folder is not None:
         names |= read_listing(data.folder).names
     if isinstance(data.coarse, str):

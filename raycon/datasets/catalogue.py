@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from raycon.config import Data
+from raycon.config import Bias, Data
 from raycon.datasets.coarse_maps import subclasses
+from raycon.datasets.corruption_names import CUES, UNTOUCHED
 from raycon.datasets.folder_listing import folder_info
+from raycon.datasets.hugging_face_listing import hugging_face_info
 from raycon.datasets.info import CoarseMap, DatasetInfo
 from raycon.datasets.published import PUBLISHED
 from raycon.errors import InvalidFile, nearest
 
 REVEALABLE = ("bias_labels", "groups")
 COLOUR_COUNT = 10
-FOLDER = "folder"
-"""The name of the set that `data.folder` describes."""
+CUE_NAMES = ("colour", "corruption", "aligned")
+FOLDER, HUGGING_FACE = "folder", "hugging_face"
+"""The names of the sets that `data.folder` and `data.hugging_face` describe."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def describe(data: Data) -> Described:
 
     Raises InvalidFile with the field (`data.dataset`, `data.coarse`, `data.labels`, `data.reveal`, `data.groups`) for a
     name that does not exist, an incomplete coarse map, a bias that cannot be made, or a repeated group. Of an own
-    folder (`data.folder`) the CSV is read.
+    folder (`data.folder`) the CSV is read, of `data.hugging_face` the columns other than images.
     """
     info = info_of(data)
     attributes = dict(info.attributes)
@@ -95,8 +98,8 @@ def describe(data: Data) -> Described:
         attributes["coarse"] = max(coarse_classes(info, data.coarse)) + 1
     _known(data.labels, attributes, "data.labels", "attribute", _hint_of_label(data))
     if data.bias is not None:
-        _check_bias(data, info, attributes)
-        attributes |= {"colour": attributes[data.labels], "aligned": 2}
+        _check_bias(data, data.bias, info, attributes)
+        attributes |= {cue_name(data.bias): attributes[data.labels], "aligned": 2}
     if data.label_noise > 0:
         attributes["noisy"] = 2
     for name in data.reveal:
@@ -112,7 +115,7 @@ def describe(data: Data) -> Described:
         raise InvalidFile("groups are the combinations of data.groups, which is empty", field="data.balance_groups")
     if data.subclass_shares is not None:
         _check_shares(data, info, data.subclass_shares)
-    channels = info.channels if data.bias is None else 3
+    channels = 3 if data.bias is not None and cue_name(data.bias) == "colour" else info.channels
     revealed = tuple(name for name in REVEALABLE if name in data.reveal)
     return Described(channels=channels, size=info.size, attributes=attributes, revealed=revealed)
 
@@ -122,27 +125,37 @@ def info_of(data: Data) -> DatasetInfo:
 
     Raises InvalidFile for an unknown name, or a folder that is missing or not asked for (see `read_listing`).
     """
-    if data.dataset == FOLDER:
-        if data.folder is None:
-            raise InvalidFile("is needed for data.dataset: folder; write at least its path", field="data.folder")
+    for name, section in ((FOLDER, data.folder), (HUGGING_FACE, data.hugging_face)):
+        if data.dataset == name and section is None:
+            raise InvalidFile(f"is needed for data.dataset: {name}; write at least its path", field=f"data.{name}")
+        if data.dataset != name and section is not None:
+            raise InvalidFile(f"is read with data.dataset: {name}, not {data.dataset}", field=f"data.{name}")
+    if data.folder is not None:
         info = folder_info(data.folder)
+    elif data.hugging_face is not None:
+        info = hugging_face_info(data.hugging_face)
     else:
         info = dataset_info(data.dataset)
-        if data.folder is not None:
-            raise InvalidFile(f"is read with data.dataset: folder, not {data.dataset}", field="data.folder")
     return info if data.size is None else replace(info, size=data.size)
 
 
 def bias_attribute(data: Data) -> str | None:
     """The attribute that `reveal: [bias_labels]` shows, or None where there is none to show."""
-    if data.bias_labels is not None or data.bias is not None:
-        return data.bias_labels or "colour"
+    if data.bias_labels is not None:
+        return data.bias_labels
+    if data.bias is not None:
+        return cue_name(data.bias)
     return DATASETS[data.dataset].bias if data.dataset in DATASETS else None
+
+
+def cue_name(bias: Bias) -> str:
+    """The attribute that a bias binds to the label."""
+    return "corruption" if bias.place == "corruption" else "colour"
 
 
 def dataset_info(name: str) -> DatasetInfo:
     """The entry of `name`, or InvalidFile with the nearest known name."""
-    _known(name, (*DATASETS, FOLDER), "data.dataset", "data set")
+    _known(name, (*DATASETS, FOLDER, HUGGING_FACE), "data.dataset", "data set")
     return DATASETS[name]
 
 
@@ -172,12 +185,34 @@ def coarse_classes(info: DatasetInfo, coarse: str | Mapping[int, int]) -> tuple[
     return tuple(coarse[label] for label in range(count))
 
 
-def _check_bias(data: Data, info: DatasetInfo, attributes: Mapping[str, int]) -> None:
-    if info.channels != 1:
-        raise InvalidFile(f"colours need grey images; {info.name} has {info.channels} channels", field="data.bias")
-    if attributes[data.labels] > COLOUR_COUNT:
-        reason = f"{data.labels!r} has {attributes[data.labels]} values, but there are only {COLOUR_COUNT} colours"
+def _check_bias(data: Data, bias: Bias, info: DatasetInfo, attributes: Mapping[str, int]) -> None:
+    values = attributes[data.labels]
+    if cue_name(bias) == "corruption":
+        _check_families(bias, data.labels, values)
+    elif info.channels != 1:
+        reason = f"colours need grey images; {info.name} has {info.channels} channels (corruptions do not)"
         raise InvalidFile(reason, field="data.bias")
+    elif values > COLOUR_COUNT:
+        reason = f"{data.labels!r} has {values} values, but there are only {COLOUR_COUNT} colours"
+        raise InvalidFile(reason, field="data.bias")
+    elif bias.families:
+        raise InvalidFile("belong to data.bias.place: corruption", field="data.bias.families")
+    for name in (cue_name(bias), "aligned"):
+        if name in info.attributes:
+            raise InvalidFile(f"{info.name} has an attribute {name!r} of its own", field="data.bias")
+
+
+def _check_families(bias: Bias, labels: str, values: int) -> None:
+    for name in bias.families:
+        _known(name, (*CUES, UNTOUCHED), "data.bias.families", "corruption")
+    if len(set(bias.families)) < len(bias.families):
+        raise InvalidFile("a corruption stands there twice", field="data.bias.families")
+    count = len(bias.families or CUES)
+    if count < values:
+        raise InvalidFile(f"{labels!r} has {values} values, but there are only {count} corruptions", field="data.bias")
+    for field in ("noise", "binary"):
+        if getattr(bias, field):
+            raise InvalidFile("belongs to colours, not to place: corruption", field=f"data.bias.{field}")
 
 
 def _check_bias_labels(data: Data, attributes: Mapping[str, int]) -> None:
@@ -215,15 +250,16 @@ def _known(name: str, known: Mapping[str, object] | tuple[str, ...], field: str,
 def _hint_of_label(data: Data) -> str:
     if data.labels == "coarse":
         return " (set data.coarse to a map)"
-    if data.labels in ("colour", "aligned"):
-        return " (data.bias binds the colour to the labels, so it cannot be the label itself)"
+    if data.labels in CUE_NAMES:
+        cue = "corruption" if data.labels == "corruption" else "colour"
+        return f" (data.bias binds the {cue} to the labels, so it cannot be the label itself)"
     return ""
 
 
 def _hint_of_group(data: Data, name: str) -> str:
     if name == "coarse":
         return " (set data.coarse to a map)"
-    return " (set data.bias)" if name in ("colour", "aligned") and data.bias is None else ""
+    return " (set data.bias)" if name in CUE_NAMES and data.bias is None else ""
 
 
 def _listed(numbers: list[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from raycon.datasets.info import DatasetInfo
+from raycon.datasets.long_tail import long_tail_counts
 from raycon.datasets.places import find_folder
 from raycon.datasets.published import CIFAR10, CIFAR100
 from raycon.datasets.table import ImageTable
@@ -55,6 +57,40 @@ def cifar100() -> ImageTable:
         if len(fine) != len(coarse) or bool((of[fine.clamp(0, 99)] != coarse).any()):
             raise InvalidFile("coarse_labels are not the published superclasses", file=str(folder / name))
     return _table(CIFAR100, "fine_labels", [folder / "train"], [folder / "test"])
+
+
+def cifar_lt(name: str) -> ImageTable:
+    """CIFAR-10-LT or CIFAR-100-LT: the training images that the public code of Cao et al. 2019 (LDAM, arXiv 1906.07413)
+    draws, and all test images. `name` is `cifar10_lt_100` for an imbalance of 100 to 1, and so on.
+
+    Class k of n keeps int(m / imbalance^(k / (n - 1))) of its m images, drawn with numpy's old generator and seed 0,
+    class by class: the same images as there, whatever the split seed. Validation images are drawn from these. For
+    other imbalances, kinds and seeds see `data.long_tail`, which thins out after validation images are taken.
+    """
+    plain, _, imbalance = name.rpartition("_lt_")
+    table = {"cifar10": cifar10, "cifar100": cifar100}[plain]()
+    labels = table.attributes["class"][table.splits["train"]].numpy()
+    kept = torch.from_numpy(long_tailed_rows(labels, 1 / int(imbalance)))
+    return replace(
+        table.rows(torch.cat([kept, table.splits["test"]])),
+        splits={
+            "train": torch.arange(len(kept)),
+            "test": torch.arange(len(kept), len(kept) + len(table.splits["test"])),
+        },
+    )
+
+
+def long_tailed_rows(labels: np.ndarray[Any, np.dtype[np.int64]], share: float) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The rows that the long-tailed CIFAR of Cao et al. 2019 keeps of its training images, ascending."""
+    generator = np.random.RandomState(0)
+    classes = np.unique(labels)
+    counts = long_tail_counts(len(classes), len(labels) // len(classes), share, "exponential")
+    kept = []
+    for label, count in zip(classes, counts, strict=True):
+        rows = np.where(labels == label)[0]
+        generator.shuffle(rows)
+        kept.append(rows[:count])
+    return np.sort(np.concatenate(kept))
 
 
 def read_pickle(path: Path) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from raycon.datasets.mapped import MappedImages
+from raycon.datasets.places import cache_folder
 from raycon.errors import InvalidFile
 
 FORMAT = 1
@@ -42,30 +43,41 @@ def decoded_images(name: str, paths: Sequence[Path], size: int) -> Tensor | Mapp
 
     Raises InvalidFile for a file that is no image, a disk without room, or a damaged cache.
     """
-    folder = cache_folder() / f"{name}-{_key(paths, size)}"
-    shape = (len(paths), 3, size, size)
+    return decoded_rows(name, _key(paths, size), len(paths), size, lambda row: square(paths[row], size))
+
+
+def decoded_rows(name: str, key: str, count: int, size: int, read: Callable[[int], Pixels]) -> Tensor | MappedImages:
+    """As `decoded_images`, of images that have no files of their own: `read(row)` gives row 0 to `count` - 1 as uint8
+    [3, size, size], in several threads at a time; `key` changes whenever an image does."""
+    folder = cache_folder() / f"{name}-{key}"
+    shape = (count, 3, size, size)
     with _locked(folder):
         if not (folder / "done.json").exists():
-            _decode(name, paths, shape, folder)
+            _decode(name, read, shape, folder)
     return _open(folder, shape)
-
-
-def cache_folder() -> Path:
-    """Where decoded images are kept."""
-    return Path(os.environ.get("RAYCON_CACHE") or Path.home() / ".cache" / "raycon" / "decoded").expanduser()
 
 
 def square(path: Path, size: int) -> Pixels:
     """One decoded image, [3, size, size]."""
+    try:
+        return middle_square(path, size)
+    except FileNotFoundError:
+        raise InvalidFile("is listed among the images but is not there", file=str(path)) from None
+    except ValueError as error:
+        raise InvalidFile(str(error), file=str(path)) from error
+
+
+def middle_square(source: Path | IO[bytes], size: int) -> Pixels:
+    """The middle square of an image file, in RGB, [3, size, size]. Raises ValueError for what is no image."""
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image:
             picture = image.convert("RGB")
     except FileNotFoundError:
-        raise InvalidFile("is listed among the images but is not there", file=str(path)) from None
+        raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidFile(f"cannot be read as an image ({error})", file=str(path)) from error
+        raise ValueError(f"cannot be read as an image ({error})") from error
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     # Cropped first: resampling with a box would mix in what lies beyond its edges.
@@ -93,22 +105,22 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _decode(name: str, paths: Sequence[Path], shape: tuple[int, ...], folder: Path) -> None:
+def _decode(name: str, read: Callable[[int], Pixels], shape: tuple[int, ...], folder: Path) -> None:
     """Writes into a folder beside the final one, and renames: nobody ever meets half a file."""
     needed, free = int(np.prod(shape)), shutil.disk_usage(folder.parent).free
-    if needed + 8 * len(paths) > free:
+    if needed + 8 * shape[0] > free:
         reason = (
             f"{name} decoded at {shape[-1]} pixels takes {needed / 1e9:.1f} GB, {folder.parent} has {free / 1e9:.1f}"
         )
         raise InvalidFile(f"{reason}; choose a smaller data.size, or set RAYCON_CACHE", field="data.size")
-    if len(paths) >= MANY:
-        logging.getLogger(__name__).warning("decoding %d images of %s once into %s", len(paths), name, folder)
+    if shape[0] >= MANY:
+        logging.getLogger(__name__).warning("decoding %d images of %s once into %s", shape[0], name, folder)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         digests = []
         with (scratch / "pixels.u8").open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, len(paths), CHUNK):
-                chunk = list(pool.map(lambda path: square(path, shape[-1]), paths[start : start + CHUNK]))
+            for start in range(0, shape[0], CHUNK):
+                chunk = list(pool.map(read, range(start, min(start + CHUNK, shape[0]))))
                 digests += [_write(file, image) for image in chunk]
             file.flush()
             os.fsync(file.fileno())

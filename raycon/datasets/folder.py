@@ -23,11 +23,12 @@ def folder_images(folder: Folder, size: int) -> ImageTable:
     """
     listing, info = read_listing(folder), folder_info(folder)
     attributes = {name: torch.tensor(codes, dtype=torch.int64) for name, codes in listing.codes.items()}
+    rows = torch.arange(len(listing.paths))
     return ImageTable(
         images=decoded_images("folder", listing.paths, size),
         attributes=attributes,
         sizes=dict(info.attributes),
-        splits=_held_out(attributes["class"]) if listing.splits is None else split_rows(listing.splits),
+        splits=held_out(rows, attributes["class"]) if listing.splits is None else split_rows(listing.splits),
         mean=info.mean,
         std=info.std,
     )
@@ -39,7 +40,7 @@ def split_rows(names: tuple[str, ...]) -> dict[str, Tensor]:
     return {split: torch.tensor([row for row, own in enumerate(names) if own == split]) for split in found}
 
 
-def _held_out(labels: Tensor) -> dict[str, Tensor]:
-    rows = torch.arange(len(labels))
-    test = stratified_sample(rows, labels, round(len(labels) * HOLDOUT_SHARE), seed=HOLDOUT_SEED)
+def held_out(rows: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """A fifth of `rows`, stratified by `labels` (indexed by row), as `test`, the others as `train`: the same always."""
+    test = stratified_sample(rows, labels, round(len(rows) * HOLDOUT_SHARE), seed=HOLDOUT_SEED)
     return {"train": rows[~torch.isin(rows, test)], "test": test}

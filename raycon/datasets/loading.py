@@ -9,23 +9,29 @@ from functools import lru_cache, partial
 
 import torch
 
-from raycon.config import Data, Folder
-from raycon.datasets.aligned_folders import bffhq, corrupted_cifar10
+from raycon.config import Data
+from raycon.datasets.aligned_folders import bffhq, colored_mnist, corrupted_cifar10
 from raycon.datasets.balanced_groups import balanced_groups
+from raycon.datasets.bar import bar
 from raycon.datasets.biased import biased
-from raycon.datasets.catalogue import coarse_classes, describe, info_of
+from raycon.datasets.catalogue import coarse_classes, cue_name, describe, info_of
 from raycon.datasets.celeba import celeba
-from raycon.datasets.cifar import cifar10, cifar100
+from raycon.datasets.cifar import cifar10, cifar100, cifar_lt
 from raycon.datasets.coarse import coarse
+from raycon.datasets.corruption_bias import corruption_biased
 from raycon.datasets.digits import digits
 from raycon.datasets.fashion_mnist import fashion_mnist
 from raycon.datasets.folder import folder_images
-from raycon.datasets.folder_listing import listing_path
+from raycon.datasets.folder_listing import listing_changed
+from raycon.datasets.hugging_face import hugging_face_images
+from raycon.datasets.hugging_face_listing import local_path
+from raycon.datasets.imagenet import imagenet9, imagenet9_a, imagenet100, imagenet_lt, places_lt
 from raycon.datasets.info import DatasetInfo
+from raycon.datasets.isic import isic
 from raycon.datasets.label_noise import noisy_labels
 from raycon.datasets.long_tail import thinned
 from raycon.datasets.mnist import mnist
-from raycon.datasets.published import CORRUPTED_CIFAR10
+from raycon.datasets.published import CIFAR_LT, COLORED_MNIST, CORRUPTED_CIFAR10
 from raycon.datasets.resized import resized
 from raycon.datasets.splits import with_validation
 from raycon.datasets.stl10 import stl10
@@ -43,6 +49,7 @@ LOADERS: dict[str, Callable[[], ImageTable]] = {
     "cifar10": cifar10,
     "cifar100": cifar100,
     "stl10": stl10,
+    **{name: partial(cifar_lt, name) for name in CIFAR_LT},
 }
 """Sets that come as arrays."""
 DECODED: dict[str, Callable[[int], ImageTable]] = {
@@ -50,11 +57,19 @@ DECODED: dict[str, Callable[[int], ImageTable]] = {
     "celeba": celeba,
     "waterbirds": waterbirds,
     "bffhq": bffhq,
+    "isic": isic,
+    "bar": bar,
+    "imagenet100": imagenet100,
+    "imagenet9": imagenet9,
+    "imagenet9_a": imagenet9_a,
+    "imagenet_lt": imagenet_lt,
+    "places_lt": places_lt,
     **{name: partial(corrupted_cifar10, name) for name in CORRUPTED_CIFAR10},
+    **{name: partial(colored_mnist, name) for name in COLORED_MNIST},
 }
 """Sets of image files, by the size to which they are decoded."""
-Places = tuple[str | None, str | None, int]
-"""RAYCON_DATA, RAYCON_CACHE, and when the CSV of an own folder changed."""
+Places = tuple[str | None, str | None, tuple[tuple[int, int], ...]]
+"""RAYCON_DATA, RAYCON_CACHE, and when the CSV or folder of an own set changed."""
 SPLITS = ("train", "validation", "test")
 
 
@@ -63,9 +78,9 @@ def load_tables(
 ) -> dict[str, ImageTable]:
     """One table per name in `splits`, and no other: nobody meets the test images without asking for them.
 
-    Attributes: those of the data set, `coarse` with `data.coarse`, `colour` and `aligned` with `data.bias`, `noisy`
-    with `data.label_noise`. The same `data` and `split_seed` give the same images in the same order, whichever splits
-    are asked for.
+    Attributes: those of the data set, `coarse` with `data.coarse`, `colour` (or `corruption`) and `aligned` with
+    `data.bias`, `noisy` with `data.label_noise`. The same `data` and `split_seed` give the same images in the same
+    order, whichever splits are asked for.
 
     The tables of the last two configurations are kept and shared: do not write to their tensors. Raises InvalidFile
     for what `describe` or the splits refuse, and MissingData for data that are not there.
@@ -94,7 +109,7 @@ def _tables(
 
     recipe: the configuration without what does not change the tables; `classes` are its coarse classes.
     """
-    table = _loaded(recipe.dataset, recipe.folder, recipe.size, places)
+    table = _loaded(_source(recipe), places)
     if classes is not None:
         table = coarse(table, classes)
     table = with_validation(
@@ -123,7 +138,8 @@ def _marked(table: ImageTable, recipe: Data, split: str, seed: int) -> ImageTabl
     bound = split == "train"
     if recipe.bias is not None:
         bias_seed = derive_seed(seed, "bias", split)
-        table = biased(table, recipe.bias, labels=recipe.labels, seed=bias_seed, bound=bound)
+        bind = corruption_biased if cue_name(recipe.bias) == "corruption" else biased
+        table = bind(table, recipe.bias, labels=recipe.labels, seed=bias_seed, bound=bound)
     if recipe.balance_groups and bound:
         table = balanced_groups(table, recipe.groups, seed=derive_seed(seed, "balance_groups"))
     if recipe.label_noise > 0:
@@ -132,16 +148,23 @@ def _marked(table: ImageTable, recipe: Data, split: str, seed: int) -> ImageTabl
     return table
 
 
+def _source(data: Data) -> Data:
+    """The parts of a configuration that say which images are read."""
+    return Data(dataset=data.dataset, folder=data.folder, hugging_face=data.hugging_face, size=data.size)
+
+
 @lru_cache(maxsize=1)
-def _loaded(name: str, folder: Folder | None, size: int | None, places: Places) -> ImageTable:
+def _loaded(source: Data, places: Places) -> ImageTable:
     """The data set as its loader gives it, at the size wanted, checked. `places` is only a part of the key."""
-    info = info_of(Data(dataset=name, folder=folder, size=size))
-    if folder is not None:
-        table = folder_images(folder, info.size)
-    elif name in DECODED:
-        table = DECODED[name](info.size)
+    info = info_of(source)
+    if source.folder is not None:
+        table = folder_images(source.folder, info.size)
+    elif source.hugging_face is not None:
+        table = hugging_face_images(source.hugging_face, info.size)
+    elif source.dataset in DECODED:
+        table = DECODED[source.dataset](info.size)
     else:
-        table = resized(LOADERS[name](), info.size)
+        table = resized(LOADERS[source.dataset](), info.size)
     check_table(table, info)
     return table
 
@@ -149,11 +172,15 @@ def _loaded(name: str, folder: Folder | None, size: int | None, places: Places) 
 def official_table(data: Data) -> ImageTable:
     """The whole configured set as its loader gives it, at `data.size`, with its official parts and no wrapper."""
     describe(data)
-    return _loaded(data.dataset, data.folder, data.size, _places(data))
+    return _loaded(_source(data), _places(data))
 
 
 def _places(data: Data) -> Places:
-    changed = 0 if data.folder is None else listing_path(data.folder).stat().st_mtime_ns
+    changed: tuple[tuple[int, int], ...] = ()
+    if data.folder is not None:
+        changed = listing_changed(data.folder)
+    elif data.hugging_face is not None and (own := local_path(data.hugging_face)) is not None:
+        changed = ((own.stat().st_mtime_ns, 0),)
     return (os.environ.get("RAYCON_DATA"), os.environ.get("RAYCON_CACHE"), changed)
 
 

@@ -20,6 +20,11 @@ def data_roots() -> list[Path]:
     return [*([Path(named).expanduser()] if named else []), Path.home() / ".cache" / "raycon"]
 
 
+def cache_folder() -> Path:
+    """Where decoded images are kept: `RAYCON_CACHE`, or `~/.cache/raycon/decoded`."""
+    return Path(os.environ.get("RAYCON_CACHE") or Path.home() / ".cache" / "raycon" / "decoded").expanduser()
+
+
 def find_folder(
     name: str, folders: Sequence[str], needed: Sequence[str], advice: str, *, root_too: bool = True
 ) -> Path:

@@ -1,8 +1,20 @@
-"""Entries of the published sets: what is known of them without their files, and where the files belong."""
+"""Entries of the published sets: what is known of them without their files, and where the files belong.
+
+Means and deviations of MNIST, CIFAR and STL-10 are the ones that public code agrees on, to four digits.
+"""
 
 from __future__ import annotations
 
-from raycon.datasets.class_names import CIFAR100_CLASSES, CIFAR100_SUPERCLASS_NAMES, TINY_IMAGENET_CLASSES
+from dataclasses import replace
+
+from raycon.datasets.class_names import (
+    CIFAR100_CLASSES,
+    CIFAR100_SUPERCLASS_NAMES,
+    IMAGENET9_CLASSES,
+    IMAGENET9_NAMES,
+    IMAGENET100_CLASSES,
+    TINY_IMAGENET_CLASSES,
+)
 from raycon.datasets.coarse_maps import (
     CIFAR10_ANIMALS_VEHICLES,
     CIFAR100_SUPERCLASSES,
@@ -122,8 +134,8 @@ WATERBIRDS = DatasetInfo(
 
 BFFHQ = DatasetInfo(
     name="bffhq",
-    description="19,200 training faces by age (class), 0.5 % of them against their gender",
-    source="Kim, Lee and Choo 2021 (BiasSwap) and Lee et al. 2021, arXiv 2107.01372 (0.5pct)",
+    description="faces by age (class), of the training ones 0.5 % against their gender",
+    source="Kim et al. 2021 (BiaSwap), in the folders of Lee et al. 2021, arXiv 2107.01372 (bffhq/0.5pct)",
     channels=3,
     size=224,
     classes=("age 0", "age 1"),
@@ -150,7 +162,129 @@ CORRUPTED_CIFAR10 = {
     for percent in ("0.5", "1", "2", "5")
 }
 
+COLORED_MNIST = {
+    f"colored_mnist_{percent}pct": DatasetInfo(
+        name=f"colored_mnist_{percent}pct",
+        description=f"MNIST whose digits have colours of their own, but for {percent} % of the training images",
+        source="Nam et al. 2020 (LfF), in the folders of Lee et al. 2021, arXiv 2107.01372 (cmnist)",
+        channels=3,
+        size=28,
+        classes=MNIST.classes,
+        attributes={"class": 10, "colour": 10, "aligned": 2},
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        coarse=MNIST.coarse,
+        bias="colour",
+    )
+    for percent in ("0.5", "1", "2", "5")
+}
+
+ISIC = DatasetInfo(
+    name="isic",
+    description="skin lesions, benign or malignant (class); patches are coloured stickers that benign ones alone wear",
+    source="ISIC archive, prepared as in Sohoni et al. 2020 (GEORGE), arXiv 2011.12945, public code",
+    channels=3,
+    size=224,
+    classes=("benign", "malignant"),
+    attributes={"class": 2, "patch": 2, "histopathology": 2},
+    values={"patch": ("no patch", "patch"), "histopathology": ("other confirmation", "histopathology")},
+    mean=(0.71826, 0.56291, 0.52548),
+    std=(0.16318, 0.14502, 0.17271),
+    bias="patch",
+)
+
+BAR = DatasetInfo(
+    name="bar",
+    description="1,941 training photographs of six actions at the places that go with them, 654 test ones elsewhere",
+    source="Nam et al. 2020 (LfF), arXiv 2007.02561 (github.com/alinlab/BAR)",
+    channels=3,
+    size=224,
+    classes=("climbing", "diving", "fishing", "racing", "throwing", "vaulting"),
+    attributes={"class": 6},
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+)
+
+IMAGENET100 = DatasetInfo(
+    name="imagenet100",
+    description="100 classes of ImageNet, its official validation images to test on",
+    source="Tian, Krishnan and Isola 2019, arXiv 1906.05849 (imagenet100.txt of its public code)",
+    channels=3,
+    size=224,
+    classes=IMAGENET100_CLASSES,
+    attributes={"class": 100},
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+)
+
+IMAGENET9 = DatasetInfo(
+    name="imagenet9",
+    description="42 classes of ImageNet in nine kinds of animals (class); texture clusters of its test images",
+    source="Bahng et al. 2020 (ReBias), arXiv 1910.02806, public code",
+    channels=3,
+    size=224,
+    classes=IMAGENET9_NAMES,
+    attributes={"class": 9, "wordnet": 42, **{f"texture{number}": 10 for number in (1, 2, 3)}},
+    values={
+        "wordnet": tuple(sorted(IMAGENET9_CLASSES)),
+        **{f"texture{number}": (*(f"texture {cluster}" for cluster in range(9)), "not known") for number in (1, 2, 3)},
+    },
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+)
+
+IMAGENET9_A = DatasetInfo(
+    name="imagenet9_a",
+    description="the training images of imagenet9, tested on ImageNet-A's images of the same classes",
+    source="Bahng et al. 2020 (ReBias), arXiv 1910.02806, and Hendrycks et al. 2019, arXiv 1907.07174",
+    channels=3,
+    size=224,
+    classes=IMAGENET9_NAMES,
+    attributes={"class": 9, "wordnet": 42},
+    values={"wordnet": tuple(sorted(IMAGENET9_CLASSES))},
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+)
+
+IMAGENET_LT = DatasetInfo(
+    name="imagenet_lt",
+    description="long-tailed ImageNet by its lists: 115,846 training, 20,000 validation, 50,000 test images",
+    source="Liu et al. 2019, arXiv 1904.05160 (ImageNet_LT_train.txt, ...)",
+    channels=3,
+    size=224,
+    classes=tuple(f"class {number}" for number in range(1000)),
+    attributes={"class": 1000},
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+)
+
+PLACES_LT = DatasetInfo(
+    name="places_lt",
+    description="long-tailed Places by its lists: 62,500 training, 7,300 validation, 36,500 test images",
+    source="Liu et al. 2019, arXiv 1904.05160 (Places_LT_train.txt, ...)",
+    channels=3,
+    size=224,
+    classes=tuple(f"class {number}" for number in range(365)),
+    attributes={"class": 365},
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+)
+
+CIFAR_LT = {
+    f"{plain.name}_lt_{imbalance}": replace(
+        plain,
+        name=f"{plain.name}_lt_{imbalance}",
+        description=f"{plain.description.split(' and ')[0]} thinned out {imbalance} to 1; all test images",
+        source=f"{plain.source}; the draw of Cao et al. 2019 (LDAM), arXiv 1906.07413, public code",
+    )
+    for plain in (CIFAR10, CIFAR100)
+    for imbalance in (10, 50, 100)
+}
+
 PUBLISHED = (
     *(MNIST, CIFAR10, CIFAR100, STL10, TINY_IMAGENET, CELEBA, WATERBIRDS, BFFHQ),
     *CORRUPTED_CIFAR10.values(),
+    *COLORED_MNIST.values(),
+    *(ISIC, BAR, IMAGENET100, IMAGENET9, IMAGENET9_A, IMAGENET_LT, PLACES_LT),
+    *CIFAR_LT.values(),
 )

@@ -12,6 +12,7 @@ from torch.nn import functional
 from raycon.knobs import Count, Positive
 from raycon.networks.auxiliary import Auxiliary, Shapes
 from raycon.networks.batch_norm import GlobalBatchNorm
+from raycon.networks.chunked import SequentialInChunks
 
 LAYERS = 3
 
@@ -52,7 +53,8 @@ class BiasCapture(Auxiliary):
             kernel = 3 if layer < spatial else 1
             convolution = nn.Conv2d(widths[layer], widths[layer + 1], kernel, 1, kernel // 2, bias=False)
             blocks += [convolution, GlobalBatchNorm(widths[layer + 1]), nn.ReLU()]
-        self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, 2 * width))
+        pooled = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, 2 * width))
+        self.body = SequentialInChunks(*blocks, *pooled)
         self.classifier = nn.Linear(2 * width, shapes.classes, bias=False)
         self.live: Tensor | None = None
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raycon.collectives import gather_rows
+from raycon.collectives import gather_alike
 from raycon.knobs import Count, Fraction, Positive
 from raycon.losses.generalised_supcon import generalised_supcon
 from raycon.networks.auxiliary import Auxiliary, Shapes
@@ -54,7 +54,5 @@ class BiasModel(Auxiliary):
         features, self.live = self.live, None
         if features is None:
             raise RuntimeError("its features were not computed in this step")
-        labels = gather_rows(step["labels"])
-        return generalised_supcon(
-            gather_rows(features), labels, temperature=self.temperature, amplification=self.amplification
-        )
+        features, labels = gather_alike([features, step["labels"]])
+        return generalised_supcon(features, labels, temperature=self.temperature, amplification=self.amplification)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from raycon.config import Encoder
 from raycon.errors import InvalidFile, nearest
 from raycon.networks.batch_norm import GlobalBatchNorm
+from raycon.networks.chunked import InChunks
 from raycon.networks.lipschitz import bound_layers
 
 RESNETS = (
@@ -19,9 +22,11 @@ RESNETS = (
 ENCODERS = ("convnet", *RESNETS, "vit_small")
 SMALL_IMAGE = 64
 """Up to this size a ResNet gets a 3x3 stem of stride 1 and no pooling, and a ViT patches of 4 pixels."""
+GROUPED = 16
+"""Channels that are normalised together by `norm: group`, or the largest number that divides both it and the width."""
 
 
-class ImageEncoder(nn.Module):
+class ImageEncoder(InChunks):
     """A body that ends in a vector of `body_width`, and a linear map to `embedding` numbers where that is asked for."""
 
     def __init__(self, body: nn.Module, body_width: int, embedding: int | None):
@@ -30,7 +35,7 @@ class ImageEncoder(nn.Module):
         self.width = embedding or body_width
         self.embed = nn.Linear(body_width, embedding) if embedding else nn.Identity()
 
-    def forward(self, images: Tensor) -> Tensor:
+    def whole(self, images: Tensor) -> Tensor:
         result: Tensor = self.embed(self.body(images))
         return result
 
@@ -38,13 +43,15 @@ class ImageEncoder(nn.Module):
 def build_encoder(config: Encoder, *, channels: int, size: int) -> ImageEncoder:
     """The encoder that `config` names, for images of `channels` x `size` x `size`.
 
-    Raises InvalidFile for an unknown name, a size that the encoder cannot take, or a Lipschitz bound on attention,
-    which has none.
+    Raises InvalidFile for an unknown name, a size or normalisation that the encoder cannot take, or a Lipschitz bound
+    on attention or on the statistics of a single image, which have none.
     """
     encoder = _unbounded(config, channels, size)
     if config.lipschitz is not None:
         if config.name == "vit_small":
             raise InvalidFile("attention cannot be bounded, whatever its weights", field="encoder.lipschitz")
+        if config.norm == "group":
+            raise InvalidFile("group normalisation of faint images stretches without bound", field="encoder.lipschitz")
         bound_layers(encoder, config.lipschitz)
     return encoder
 
@@ -53,37 +60,47 @@ def _unbounded(config: Encoder, channels: int, size: int) -> ImageEncoder:
     if config.name == "convnet":
         return ImageEncoder(_convnet(config, channels), 4 * config.width, config.embedding)
     if config.name in RESNETS:
-        return ImageEncoder(*_resnet(config.name, channels, size), config.embedding)
+        return ImageEncoder(*_resnet(config, channels, size), config.embedding)
     if config.name == "vit_small":
+        if config.norm != "batch":
+            raise InvalidFile("vit_small has layer normalisation and takes no other", field="encoder.norm")
         return ImageEncoder(*_vit_small(channels, size), config.embedding)
     raise InvalidFile(
         f"unknown encoder{nearest(config.name, ENCODERS)}; known: {', '.join(ENCODERS)}", field="encoder.name"
     )
 
 
+def _normalisation(config: Encoder) -> Callable[[int], nn.Module]:
+    """What makes the normalisation of so many channels."""
+    if config.norm == "batch":
+        return GlobalBatchNorm
+    return lambda channels: nn.GroupNorm(channels // math.gcd(channels, GROUPED), channels)
+
+
 def _convnet(config: Encoder, channels: int) -> nn.Module:
-    """Three or four strided convolutions, each with batch normalisation and ReLU, then the mean over positions."""
+    """Three or four strided convolutions, each with normalisation and ReLU, then the mean over positions."""
     w = config.width
     if config.depth == 3:
         layers = [(channels, w, 5, 2), (w, 2 * w, 3, 2), (2 * w, 4 * w, 3, 2)]
     else:
         layers = [(channels, w, 3, 2), (w, 2 * w, 3, 2), (2 * w, 4 * w, 3, 1), (4 * w, 4 * w, 3, 2)]
+    normalisation = _normalisation(config)
     blocks: list[nn.Module] = []
     for inside, outside, kernel, stride in layers:
         blocks += [
             nn.Conv2d(inside, outside, kernel, stride, kernel // 2, bias=False),
-            GlobalBatchNorm(outside),
-            nn.ReLU(),
+            normalisation(outside),
+            nn.ReLU(inplace=True),  # the same bits; one copy of the activations less
         ]
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def _resnet(name: str, channels: int, size: int) -> tuple[nn.Module, int]:
+def _resnet(config: Encoder, channels: int, size: int) -> tuple[nn.Module, int]:
     """A torchvision ResNet; small images get the stem of the contrastive literature (3x3, stride 1, no pooling)."""
     # torchvision costs seconds to import, and most runs on small images never need it.
     from torchvision import models
 
-    net: Any = models.get_model(name, weights=None, norm_layer=GlobalBatchNorm)
+    net: Any = models.get_model(config.name, weights=None, norm_layer=_normalisation(config))
     if size <= SMALL_IMAGE:
         net.conv1 = nn.Conv2d(channels, 64, 3, 1, 1, bias=False)
         net.maxpool = nn.Identity()

@@ -23,6 +23,7 @@ class SpectralBound(nn.Module):
     """
 
     left: Tensor
+    held: tuple[Tensor, Tensor] | None = None
 
     def __init__(self, weight: Tensor, bound: float):
         super().__init__()
@@ -40,12 +41,21 @@ class SpectralBound(nn.Module):
             left = functional.normalize(matrix @ right, dim=0)
         return left, right
 
+    def advance(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The singular vectors that training uses next. Where `held` is set to them they are used as they are: a batch
+        that comes in chunks moves them once."""
+        with torch.autocast(weight.device.type, enabled=False):
+            left, right = self._follow(weight.detach().flatten(1), 1)
+        self.left.copy_(left)
+        return left, right
+
     def forward(self, weight: Tensor) -> Tensor:
         with torch.autocast(weight.device.type, enabled=False):
             matrix = weight.flatten(1)
-            left, right = self._follow(matrix, 1 if self.training else ROUNDS)
             if self.training:
-                self.left.copy_(left)
+                left, right = self.held or self.advance(weight)
+            else:
+                left, right = self._follow(matrix, ROUNDS)
             return weight / (left @ (matrix @ right) / self.bound).clamp(min=1.0)
 
 
@@ -72,9 +82,7 @@ class BoundedBatchNorm(GlobalBatchNorm):
     def _centre(self, wide: Tensor) -> tuple[Tensor, Tensor]:
         """The input less its mean, and its variance: of the whole batch in training, of the past in evaluation."""
         if self.training:
-            centred, mean, variance, count = self._moments(wide)
-            self._update(mean.detach(), variance.detach(), count)
-            return centred, variance
+            return super()._centre(wide)
         assert self.running_mean is not None and self.running_var is not None
         return wide - self.running_mean.view([1, -1] + [1] * (wide.dim() - 2)), self.running_var
 

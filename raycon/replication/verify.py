@@ -191,6 +191,8 @@ def _check_runs(found: Verified) -> None:
         if listed is not None and (run.number >= len(listed) or (run.values, run.trial) != listed[run.number]):
             raise Refused(f"run {run.number} is not the one that the configuration lists there")
         _check_end(run, objectives)
+    if taken := sum(run.reused is not None for run in found.history.runs):
+        found.checks.append(f"reused: {taken} taken over from other logs, which are not in this bundle")
     listing = ", and each is the listed configuration with the listed seed" if listed is not None else ""
     found.checks.append(f"runs: {len(found.history.runs)} keys are the hashes of their trials{listing}")
 

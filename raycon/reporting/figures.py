@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from raycon.reporting.search import Surety
+
 BLUE, ORANGE, GREY = "#1f5f99", "#c8641e", "#9a9a9a"
 SHOWN_KNOBS = 11
 SHOWN_SCORES = 8
@@ -57,8 +59,9 @@ def sweep_figure(history: SweepHistory) -> bytes:
     return png_bytes(figure)
 
 
-def front_figure(history: SweepHistory) -> bytes:
-    """The first two objectives of all complete runs, the Pareto front marked."""
+def front_figure(history: SweepHistory, surety: Surety | None = None) -> bytes:
+    """The first two objectives of all complete runs, the Pareto front marked; with `surety` the probability of runs to
+    be on it, and what is attained with which probability."""
     first, second = (*history.maximize, *history.minimize)[:2]
     done, front = history.complete(first, second), history.pareto_front()
     figure, axes = new_figure(1, 1, 5.6, 4.6)
@@ -66,15 +69,30 @@ def front_figure(history: SweepHistory) -> bytes:
         points = sorted((run.metrics[first], run.metrics[second]) for run in runs)
         across, up = [point[0] for point in points], [point[1] for point in points]
         axes[0].plot(across, up, style, color=colour, label=label, markersize=5, linewidth=1.2)
-    for run in front:
+    if surety is not None:
+        _attainment(axes[0], surety)
+    labelled = front if surety is None else [run for run in done if run in front or surety.chances[run.number] >= 0.05]
+    for run in labelled:
         place = (run.metrics[first], run.metrics[second])
-        axes[0].annotate(str(run.number), place, fontsize=7, xytext=(4, 4), textcoords="offset points")
+        told = f"{run.number}" if surety is None else f"{run.number}: {surety.chances[run.number]:.0%}"
+        axes[0].annotate(told, place, fontsize=7, xytext=(4, 4), textcoords="offset points")
     axes[0].margins(0.08)
     axes[0].set_xlabel(_with_direction(first), fontsize=8)
     axes[0].set_ylabel(_with_direction(second), fontsize=8)
     _legend_below(axes[0], 2)
-    axes[0].set_title(f"{history.name}: n = {len(done)} complete runs", fontsize=9)
+    told = "" if surety is None else "\nnumbers: run, probability to be on the front of the true scores"
+    axes[0].set_title(f"{history.name}: n = {len(done)} complete runs{told}", fontsize=9)
     return png_bytes(figure)
+
+
+def _attainment(axis: Axes, surety: Surety) -> None:
+    limits = axis.get_xlim(), axis.get_ylim()
+    for (share, curve), style in zip(surety.curves.items(), (":", "--"), strict=True):
+        known = [(x, y) for x, y in zip(surety.across.tolist(), curve.tolist(), strict=True) if math.isfinite(y)]
+        if known:
+            axis.plot(*zip(*known, strict=True), style, color=BLUE, linewidth=0.9, label=f"attained with {share:.0%}")
+    axis.set_xlim(limits[0])
+    axis.set_ylim(limits[1])
 
 
 def repeat_figure(history: SweepHistory, score: str, differences: Sequence[Difference]) -> bytes:

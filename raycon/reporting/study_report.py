@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from raycon.ablation.arms import FULL
 from raycon.ablation.contrasts import Answer
 from raycon.ablation.study import Answers, Study, study_answers
@@ -19,11 +21,14 @@ from raycon.disk import RealDisk, write_durably
 from raycon.history import SweepHistory, read_sweep
 from raycon.reporting.html import page
 from raycon.reporting.latex import booktabs
+from raycon.reporting.negatives import negatives_section
+from raycon.reporting.section import Section, files_of
 from raycon.reporting.study_figures import arms_figure, effects_figure, interaction_figure
-from raycon.reporting.tables import Row, to_csv, to_markdown
+from raycon.reporting.tables import Row, to_csv
+from raycon.reuse import reused_line
 from raycon.space import trial_to_plain
 from raycon.space.canonical import differences
-from raycon.statistics import sign_flip_floor
+from raycon.statistics import benjamini_hochberg, max_t_p, sign_flip_floor
 
 
 def write_study_report(folder: Path) -> Path:
@@ -57,54 +62,68 @@ def _title(study: Study, part: Answers, *, test: bool) -> str:
 
 
 def _files(study: Study, history: SweepHistory, parts: Sequence[Answers], titles: Sequence[str]) -> dict[str, bytes]:
-    files: dict[str, bytes] = {"runs.csv": to_csv(_run_rows(history)).encode()}
     caption = _caption(study, history, parts[0])
-    sections: list[tuple[str, list[Row], str | None]] = [("Arms", arm_rows(study, parts[0]), None)]
+    sections = [_arms_section(study, parts[0])]
     tables = []
     for index, (part, title) in enumerate(zip(parts, titles, strict=True)):
         number = "" if index == 0 else f"_{index + 1}"
         rows = contrast_rows(part)
-        picture = None
-        if part.answers:
-            picture = f"effects{number}.png"
-            files[picture] = effects_figure(part, f"{study.of}: {title.lower()}", study.score)
-        files[f"contrasts{number}.csv"] = to_csv(rows).encode()
+        effects = effects_figure(part, f"{study.of}: {title.lower()}", study.score) if part.answers else None
+        pictures = {f"effects{number}.png": effects} if effects is not None else {}
+        sections.append(Section(title, (), rows, pictures, {f"contrasts{number}.csv": to_csv(rows).encode()}))
         tables.append(booktabs(rows, f"{study.of}. {title}. {caption}", f"tab:{study.of}{number}"))
-        sections.append((title, rows, picture))
-    files["contrasts.tex"] = "\n".join(tables).encode()
-    files["arms.csv"] = to_csv(sections[0][1]).encode()
-    files["arms.png"] = arms_figure(parts[0], study.score)
-    sections[0] = (*sections[0][:2], "arms.png")
     heat = interaction_figure(parts[0], study)
-    if heat is not None:
-        files["interactions.png"] = heat
-        sections.append(("Two-way interactions", [], "interactions.png"))
+    sections += [Section("Two-way interactions", pictures={"interactions.png": heat})] if heat is not None else []
+    sections += [found] if (found := negatives_section(study, parts[0])) is not None else []
     facts = _facts(study, history, parts[0])
+    files = files_of(sections)
+    files["runs.csv"] = to_csv(_run_rows(history)).encode()
+    files["contrasts.tex"] = "\n".join(tables).encode()
     files["study.json"] = _json(study, history, parts, titles, caption)
     files["study.md"] = _markdown(study, facts, sections, caption, parts[0].lost).encode()
-    files["study.html"] = page(f"{study.of}: ablation", facts, sections, caption, files, _changes(study)).encode()
+    files["study.html"] = page(f"{study.of}: ablation", facts, sections, caption, _changes(study)).encode()
     return files
 
 
+def _arms_section(study: Study, part: Answers) -> Section:
+    rows = arm_rows(study, part)
+    pictures = {"arms.png": arms_figure(part, study.score)}
+    return Section("Arms", (), rows, pictures, {"arms.csv": to_csv(rows).encode()})
+
+
 def contrast_rows(part: Answers) -> list[Row]:
-    """One row a contrast, claims first."""
-    return [_contrast_row(found) for found in part.answers]
+    """One row a contrast, claims first. `max-T p` corrects over the family as Holm does, and uses that its contrasts
+    share runs; `exploratory q` (Benjamini and Hochberg) controls the share of false discoveries outside of it."""
+    family = [index for index, found in enumerate(part.answers) if found.adjusted_p is not None]
+    others = [index for index, found in enumerate(part.answers) if found.adjusted_p is None]
+    joint: dict[int, float] = {}
+    if len(family) > 1:
+        table = np.array([part.answers[index].differences for index in family]).T
+        joint = dict(zip(family, max_t_p(table).tolist(), strict=True))
+    found_q = benjamini_hochberg([part.answers[index].p for index in others]).tolist() if others else []
+    q = dict(zip(others, found_q, strict=True))
+    return [
+        _contrast_row(found, joint.get(index), q.get(index), exploratory=bool(others))
+        for index, found in enumerate(part.answers)
+    ]
 
 
-def _contrast_row(found: Answer) -> Row:
+def _contrast_row(found: Answer, joint: float | None, q: float | None, *, exploratory: bool) -> Row:
     interval = found.interval
-    return {
+    row: Row = {
         "contrast": found.question.label,
         "effect": interval.mean,
         "low": interval.low,
         "high": interval.high,
         "n": interval.n,
-        "p": found.p,
-        "Holm p": found.adjusted_p,
-        "sign-flip p": found.sign_flip_p,
-        "equivalence p": found.equivalence_p,
         "verdict": found.verdict,
+        "Holm p": found.adjusted_p,
+        "max-T p": joint,
+        "sign-flip p": found.sign_flip_p,
+        "p": found.p,
+        "equivalence p": found.equivalence_p,
     }
+    return row | ({"exploratory q": q} if exploratory else {})
 
 
 def arm_rows(study: Study, part: Answers) -> list[Row]:
@@ -149,6 +168,7 @@ def _facts(study: Study, history: SweepHistory, part: Answers) -> list[str]:
         f"runs: {counts}",
         f"stated before the first run (SHA-256): {history.identity}",
     ]
+    facts += [line] if (line := reused_line(history)) is not None else []
     fraction = None if study.arms is None else study.arms.fraction
     if fraction is not None:
         made = ", ".join(f"{name} = {' x '.join(of)}" for name, of in fraction.generators.items())
@@ -161,14 +181,36 @@ def _caption(study: Study, history: SweepHistory, part: Answers) -> str:
     epochs = sorted({trial.training.epochs for trial in study.configurations.values()})
     versions = history.attempts[-1].versions if history.attempts else {}
     failures = sum(run.state != "complete" for run in history.runs)
+    taken = sum(run.reused is not None for run in history.runs)
     told = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     return (
-        f"{study.score}; n = {len(part.seeds)} paired seeds (split, initialisation and order vary), "
-        f"{1 - study.design.alpha:.0%} paired t intervals, two-sided paired t tests with Holm's correction; a positive "
-        f"effect is a gain. The configuration was fixed before these seeds were run; budget of every arm: "
-        f"{' or '.join(map(str, epochs))} epochs a run; test set opened {history.openings} time(s); "
-        f"{failures} run(s) without a result. {told}. Study {history.identity[:16]}."
+        f"{study.score}; n = {len(part.seeds)} paired seeds (split, initialisation and order vary; hyperparameters do "
+        f"not), {1 - study.design.alpha:.0%} paired t intervals, two-sided paired t tests with Holm's correction over "
+        f"the family; a positive effect is a gain. Rule: {_rule(study)}. The configuration was fixed before these "
+        f"seeds were run; budget of every arm: {' or '.join(map(str, epochs))} epochs a run{_searched(study)}; "
+        f"test set opened {history.openings} time(s); {failures} run(s) without a result, {taken} taken over from "
+        f"earlier studies. {told}. Study {history.identity[:16]}."
     )
+
+
+def _rule(study: Study) -> str:
+    """What the verdicts mean, in a sentence."""
+    alpha = f"{study.design.alpha:g}"
+    if study.design.claims:
+        return (
+            f"a claim is equivalent within its margin if two one-sided t tests reject at {alpha}, else shown if its "
+            f"Holm p is at most {alpha} and the sign is the claimed one, else unresolved; all other contrasts are "
+            "exploratory"
+        )
+    return (
+        f"shown if the Holm p is at most {alpha}, else not shown; cannot be shown: not shown, with too few seeds for "
+        "the exact sign-flip test to reject at all"
+    )
+
+
+def _searched(study: Study) -> str:
+    retune = study.design.retune
+    return "" if retune is None else f", and {retune.trials} runs of search for every re-tuned arm"
 
 
 def _changes(study: Study) -> dict[str, list[str]]:
@@ -181,15 +223,12 @@ def _changes(study: Study) -> dict[str, list[str]]:
 def _markdown(
     study: Study,
     facts: Sequence[str],
-    sections: Sequence[tuple[str, list[Row], str | None]],
+    sections: Sequence[Section],
     caption: str,
     lost: Sequence[str],
 ) -> str:
     lines = [f"# {study.of}: ablation", "", *(f"- {fact}" for fact in facts), ""]
-    for title, rows, picture in sections:
-        lines += [f"## {title}", ""]
-        lines += [to_markdown(rows)] if rows else []
-        lines += [f"![{title}]({picture})", ""] if picture else []
+    lines += [line for section in sections for line in section.markdown()]
     lines += [f"- left out, {text}" for text in lost] + ([""] if lost else [])
     lines += [caption, "", "## What the arms change", ""]
     for name, changes in _changes(study).items():

@@ -23,7 +23,8 @@ from raycon.scores.corruptions import corruptions
 from raycon.scores.embedded import Embedded, NotFinite
 from raycon.scores.estimated_groups import estimated_groups
 from raycon.scores.few_shot import few_shot
-from raycon.scores.further import Corrupted, Transferred
+from raycon.scores.fine_tune import fine_tune
+from raycon.scores.further import Corrupted, FineTuned, Transferred
 from raycon.scores.geometry import geometry
 from raycon.scores.groups import groups
 from raycon.scores.linear_probe import linear_probe
@@ -41,6 +42,7 @@ __all__ = [
     "SCORE_VOCABULARY",
     "Corrupted",
     "Embedded",
+    "FineTuned",
     "NotFinite",
     "Transferred",
     "evaluate",
@@ -62,6 +64,7 @@ PROTOCOLS: dict[str, Callable[..., dict[str, float]]] = {
     "corruptions": corruptions,
     "out_of_distribution": out_of_distribution,
     "transfer": transfer,
+    "fine_tune": fine_tune,
 }
 
 

@@ -61,19 +61,21 @@ def cluster_labels(embeddings: Tensor, labels: Tensor, *, most: int) -> Clusters
 
 def _centres(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
     from sklearn.cluster import KMeans
-    from sklearn.metrics import silhouette_samples
+    from sklearn.metrics import pairwise_distances, silhouette_samples
 
     distinct = len(np.unique(values, axis=0))
     best = -np.inf
     centres: NDArray[np.float64] = values.mean(axis=0, keepdims=True)
-    for count in range(2, min(most, distinct - 1) + 1):
+    counts = range(2, min(most, distinct - 1) + 1)
+    distances = pairwise_distances(values) if counts else None  # the same for every number of clusters
+    for count in counts:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # rows that are equal up to rounding: fewer clusters, handled below
             fitted = KMeans(count, n_init=RESTARTS, random_state=0).fit(values)
         used = np.unique(fitted.labels_)
         if len(used) < 2:
             continue
-        silhouettes = silhouette_samples(values, fitted.labels_)
+        silhouettes = silhouette_samples(distances, fitted.labels_, metric="precomputed")
         score = float(np.mean([silhouettes[fitted.labels_ == cluster].mean() for cluster in used]))
         if score >= best:
             best, centres = score, fitted.cluster_centers_[used]

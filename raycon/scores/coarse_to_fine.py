@@ -27,10 +27,14 @@ def coarse_to_fine(
     coarse labels alone, the probe is trained on the fine ones. `coarse_accuracy` maps each predicted fine class to its
     coarse class, so it is never below `accuracy`; a probe trained on the coarse labels themselves is `linear_probe`
     with `data.labels: coarse`. Both lie in [0, 1]. Fine classes without a training image are never predicted.
+
+    Raises ValueError where images of one class have several coarse classes.
     """
     predicted = probes.fit(train_embeddings, train_classes, iterations=iterations, l2=l2).predict(embeddings)
     coarse_of = torch.zeros(int(train_classes.max()) + 1, dtype=torch.int64, device=classes.device)
     coarse_of[train_classes] = train_coarse
+    if not torch.equal(coarse_of[train_classes], train_coarse):
+        raise ValueError("the coarse classes are no function of the classes: images of one class have several")
     return {
         "accuracy": float((predicted == classes).double().mean()),
         "coarse_accuracy": float((coarse_of[predicted] == coarse).double().mean()),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from raycon.knobs import Count, Positive
 from raycon.scores.probe import fit_probe
-from raycon.scores.shots import nearest_class_means
+from raycon.scores.shots import nearest_to_means
 from raycon.seeding import derive_seed
 
 IMAGES = (1, 5, 10)
@@ -43,6 +43,7 @@ def few_shot(
     without any training image are never predicted and count as errors.
     """
     found: dict[str, float] = {}
+    units = torch.nn.functional.normalize(embeddings.double(), dim=1)
     scarcest = int(torch.unique(train_labels, return_counts=True)[1].min())
     for count in IMAGES:
         if count > scarcest:
@@ -52,7 +53,7 @@ def few_shot(
             rows = episode_rows(train_labels, count, episode)
             inputs, targets = train_embeddings[rows], train_labels[rows]
             if classifier == "class_means":
-                predicted = nearest_class_means(inputs, targets, embeddings)
+                predicted = nearest_to_means(inputs, targets, units)
             else:
                 predicted = fit_probe(inputs, targets, iterations=50, l2=l2).predict(embeddings)
             accuracies.append(float((predicted == labels).double().mean()))
@@ -63,11 +64,23 @@ def few_shot(
 
 
 def episode_rows(labels: Tensor, count: int, episode: int) -> Tensor:
-    """`count` different rows of every label, int64 [K * count], labels in rising order; drawn by `episode` alone."""
+    """`count` different rows of every label, int64 [K * count], labels in rising order; drawn by `episode` alone.
+
+    Every label must have as many rows.
+    """
     generator = torch.Generator().manual_seed(derive_seed(0, "few_shot", count, episode))
     order = torch.randperm(len(labels), generator=generator).to(labels.device)
-    sorted_labels, places = labels[order].sort(stable=True)
-    starts = torch.searchsorted(sorted_labels, torch.unique(sorted_labels))
+    sizes = torch.bincount(labels)
+    present = sizes.nonzero().flatten()
+    # The first `count` rows of every label stand near the front of a random order: mostly a part of it is enough.
+    ahead = 4 * count * len(present)
+    while ahead < len(order):
+        drawn = torch.bincount(labels[order[:ahead]], minlength=len(sizes))
+        if int(drawn[present].min()) >= count:
+            break
+        ahead *= 4
+    sorted_labels, places = labels[order[:ahead]].sort(stable=True)
+    starts = torch.searchsorted(sorted_labels, present)
     return order[places[(starts[:, None] + torch.arange(count, device=labels.device)).flatten()]]
 
 

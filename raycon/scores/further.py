@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from raycon.scores.probe import Probe
+
 
 @dataclass(frozen=True)
 class Corrupted:
@@ -33,3 +35,12 @@ class Transferred:
     train_labels: Tensor
     embeddings: Tensor
     labels: Tensor
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What a fine-tuned copy of the encoder predicts for the images judged, int64 [n], or None where training it came
+    to numbers that are not finite; and the linear probe of the same few labels that it began with."""
+
+    predicted: Tensor | None
+    probe: Probe

@@ -10,7 +10,9 @@ from torch.nn.functional import normalize
 
 from raycon.knobs import Count, Positive
 
-ROWS_AT_ONCE = 1024
+ROWS_AT_ONCE = 256
+GROUP = 32
+"""Columns that are looked at together before any of them is sorted."""
 
 
 def nearest_neighbours(
@@ -50,11 +52,35 @@ def nearest_rows(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` largest values of each row, float64 [n, count], and their columns, int64 [n, count].
 
     Of equal values the leftmost is taken. `topk` leaves open which of them it takes, so the rows in which the last
-    place is contested are sorted in full.
+    place is contested are sorted in full. With many columns only the `count` groups of them with the largest maxima
+    are searched: all others have nothing that is larger than the value in the last place.
     """
-    values, columns = similarities.topk(count, dim=1)
-    contested = (similarities >= values[:, -1:]).sum(dim=1) > count
+    columns_count = similarities.shape[1]
+    groups = -(-columns_count // GROUP)
+    if groups <= count:
+        values, columns = similarities.topk(count, dim=1)
+        contested = (similarities >= values[:, -1:]).sum(dim=1) > count
+    else:
+        best = _group_maxima(similarities, groups)
+        chosen = best.topk(count, dim=1).indices
+        # Group g has the columns g, g + groups, g + 2 groups, ...; the last one may lie beyond the end.
+        candidates = (chosen[:, :, None] + torch.arange(GROUP, device=chosen.device) * groups).flatten(1)
+        found = similarities.gather(1, candidates.clamp(max=columns_count - 1))
+        found.masked_fill_(candidates >= columns_count, -torch.inf)
+        values, places = found.topk(count, dim=1)
+        columns = candidates.gather(1, places)
+        last = values[:, -1:]
+        contested = ((found >= last).sum(dim=1) > count) | ((best >= last).sum(dim=1) > count)
     if bool(contested.any()):
         order = similarities[contested].sort(dim=1, descending=True, stable=True).indices
         columns[contested] = order[:, :count]
     return values.double(), columns
+
+
+def _group_maxima(similarities: Tensor, groups: int) -> Tensor:
+    """The largest value of each group of columns, [n, groups]; the columns of a group are `groups` apart."""
+    whole = similarities.shape[1] // groups * groups
+    best: Tensor = similarities[:, :whole].reshape(len(similarities), -1, groups).amax(dim=1)
+    rest = similarities.shape[1] - whole
+    best[:, :rest] = torch.maximum(best[:, :rest], similarities[:, whole:])
+    return best

@@ -95,9 +95,13 @@ def shot_accuracies(
 def nearest_class_means(train_embeddings: Tensor, train_labels: Tensor, embeddings: Tensor) -> Tensor:
     """The class of each row, int64 [n], whose mean of unit training rows has the largest cosine with it; equal cosines
     go to the smaller label, labels without training images are never predicted."""
+    return nearest_to_means(train_embeddings, train_labels, functional.normalize(embeddings.double(), dim=1))
+
+
+def nearest_to_means(train_embeddings: Tensor, train_labels: Tensor, units: Tensor) -> Tensor:
+    """As `nearest_class_means`, of rows that are of unit length already, float64 [n, E]."""
     present, index = torch.unique(train_labels, return_inverse=True)
     unit = functional.normalize(train_embeddings.double(), dim=1)
     sums = unit.new_zeros(len(present), unit.shape[1]).index_add_(0, index, unit)
-    cosines = functional.normalize(embeddings.double(), dim=1) @ functional.normalize(sums, dim=1).T
-    nearest: Tensor = present[cosines.argmax(dim=1)]
+    nearest: Tensor = present[(units @ functional.normalize(sums, dim=1).T).argmax(dim=1)]
     return nearest

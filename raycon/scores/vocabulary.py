@@ -25,11 +25,12 @@ SCORE_VOCABULARY: dict[str, str] = {
     "corrupted": "Corrupted: embeddings of corrupted copies of some of the images judged",
     "outsiders": "float32 [k, E]: the encoder's output on images of another data set",
     "transferred": "Transferred: embeddings and classes of two splits of another data set",
+    "fine_tuned": "FineTuned: what a copy of the encoder predicts after training on a few labels",
     "probes": "the probes fitted so far in this evaluation, shared by all protocols",
 }
 """Positional names are closed, as they are for terms: a scorer asks by name for what it judges."""
 
-FURTHER = frozenset({"corrupted", "outsiders", "transferred"})
+FURTHER = frozenset({"corrupted", "outsiders", "transferred", "fine_tuned"})
 """What evaluation encodes beside the two splits, for the one protocol that asks for it (`raycon.further_images`)."""
 
 ALWAYS = (
@@ -47,6 +48,7 @@ ABSENT: dict[str, str] = {
     "train_groups": "groups: give data.groups, for example [class, aligned]",
     "group_count": "groups: give data.groups, for example [class, aligned]",
     **dict.fromkeys(sorted(FURTHER), "further images encoded: see raycon.further_images"),
+    "fine_tuned": "the encoder itself, to train a copy of it: raycon's own loop, or an embed that is an nn.Module",
 }
 """What to say to someone whose configuration does not offer a name."""
 

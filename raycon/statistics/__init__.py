@@ -6,9 +6,10 @@ The unit of resampling is the training run: one difference per seed, both arms t
 from __future__ import annotations
 
 from raycon.statistics.aggregate import cluster_bootstrap, interquartile_mean, probability_of_improvement
-from raycon.statistics.budget import expected_best, expected_best_curve
+from raycon.statistics.budget import expected_best
 from raycon.statistics.effects import add_one_in, factorial_effect, interaction, leave_one_out, shapley
 from raycon.statistics.equivalence import Judgement, Sign, Verdict, equivalence_p, judge, paired_t_p
+from raycon.statistics.front import attained, drawn_means, noise_covariance, on_front
 from raycon.statistics.intervals import Interval, clopper_pearson, paired_interval, prediction_interval
 from raycon.statistics.multiplicity import benjamini_hochberg, holm
 from raycon.statistics.negatives import NegativesVerdict, negatives_verdict
@@ -24,13 +25,14 @@ __all__ = [
     "Verdict",
     "WorstGroup",
     "add_one_in",
+    "attained",
     "benjamini_hochberg",
     "clopper_pearson",
     "cluster_bootstrap",
     "detectable_effect",
+    "drawn_means",
     "equivalence_p",
     "expected_best",
-    "expected_best_curve",
     "factorial_effect",
     "holm",
     "interaction",
@@ -39,6 +41,8 @@ __all__ = [
     "leave_one_out",
     "max_t_p",
     "negatives_verdict",
+    "noise_covariance",
+    "on_front",
     "paired_interval",
     "paired_t_p",
     "paired_t_power",

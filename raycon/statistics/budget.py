@@ -24,8 +24,3 @@ def expected_best(values: Numbers, n: int) -> float:
         raise ValueError(f"the best of {n} cannot be told from {row.size} trials")
     weights = [comb(i - 1, n - 1) / comb(row.size, n) for i in range(n, row.size + 1)]
     return float(np.dot(weights, row[n - 1 :]))
-
-
-def expected_best_curve(values: Numbers) -> list[float]:
-    """`expected_best` for n = 1 to B. Raises ValueError as it does."""
-    return [expected_best(values, n) for n in range(1, len(values) + 1)]

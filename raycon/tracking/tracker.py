@@ -161,7 +161,7 @@ class MlflowStore:
         except MlflowException as error:
             if error.error_code not in REFUSALS:
                 raise
-            logger.warning("MLflow refuses a part of %s: %s", change.title, _first_line(error))
+            logger.warning("MLflow refuses a part of %s: %s", change.title, first_line(error))
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Tracker:
         self, folder: Path, uri: str | None, out: Path, figures: Figures | None = None, require: bool = False
     ) -> None:
         self.folder, self.uri, self.require = folder, resolve_uri(uri, out), require
-        self.store = MlflowStore(self.uri, folder.name, _artifact_folder(self.uri, out))
+        self.store = MlflowStore(self.uri, folder.name, artifact_folder(self.uri, out))
         self.replay = Replay(folder, self.store, destination_name(self.uri, _experiment_name(folder.name)), figures)
         self._reached, self._closing = threading.Event(), threading.Event()
         self._deadline = float("inf")
@@ -229,7 +229,7 @@ class Tracker:
         try:
             self._follow()
         except Exception as error:  # nothing that happens here may reach the sweep
-            self._trouble = _first_line(error)
+            self._trouble = first_line(error)
             logger.warning("tracker: %s; the rest of the events stays undelivered", self._trouble)
 
     def _follow(self) -> None:
@@ -265,7 +265,7 @@ class Tracker:
                     self.replay.find()  # a request that seemed to fail may have made its run
                 result = call()
             except Exception as error:
-                self._trouble, first = _first_line(error), not trouble
+                self._trouble, first = first_line(error), not trouble
                 trouble = True
                 if first:
                     logger.warning(
@@ -301,7 +301,7 @@ def sync(
         raise RayconError(f"{folder / LOG_NAME}: there is no event log here")
     place = out or folder.parent
     uri = resolve_uri(uri, place)
-    store = MlflowStore(uri, folder.name, _artifact_folder(uri, place))
+    store = MlflowStore(uri, folder.name, artifact_folder(uri, place))
     replay = Replay(folder, store, destination_name(uri, _experiment_name(folder.name)), figures, use_cursor=not again)
     try:
         store.open()
@@ -316,7 +316,7 @@ def sync(
     except OSError as error:
         raise RayconError(f"{folder}: {error}") from error
     except Exception as error:
-        raise RayconError(f"tracker {redact_text(uri)}: {_first_line(error)}") from error
+        raise RayconError(f"tracker {redact_text(uri)}: {first_line(error)}") from error
     return replay.delivered
 
 
@@ -328,7 +328,8 @@ def resolve_uri(uri: str | None, out: Path) -> str:
     return f"sqlite:///{(out / 'mlflow.db').resolve()}"
 
 
-def _artifact_folder(uri: str, out: Path) -> Path | None:
+def artifact_folder(uri: str, out: Path) -> Path | None:
+    """Where files go that a SQLite store cannot hold; None for a server, which has a place of its own."""
     return out / "mlartifacts" if uri.startswith("sqlite:") else None
 
 
@@ -343,6 +344,7 @@ def _user() -> str:
         return "unknown"
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a person reads of an error: one line, without secrets."""
     text = redact_text(str(error)).strip() or type(error).__name__
     return text.splitlines()[0][:300]

@@ -91,6 +91,10 @@ class View:
             **{f"raycon.seed.{name}": str(seed) for name, seed in run.seeds.items()},
         }
 
+    def _on_reused(self, event: Event, batch: Batch) -> None:
+        run = self.history.run(event["key"])
+        self._run(batch, run).tags["raycon.reused_from"] = f"{event['origin']['sweep']}/{event['origin']['key']}"
+
     def _on_started(self, event: Event, batch: Batch) -> None:
         self._run(batch, self.history.run(event["key"])).status = "RUNNING"
 

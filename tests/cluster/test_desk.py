@@ -57,6 +57,16 @@ def test_a_report_that_comes_twice_is_taken_in_once(tmp_path: Path) -> None:
     assert [event["epoch"] for event in seen if event["kind"] == "scored"] == [1]
 
 
+def test_the_last_report_of_a_lost_actor_is_told_once(tmp_path: Path) -> None:
+    desk, seen, _ = make_desk(tmp_path)
+    desk.ask("a")
+    desk.report("a", scored(1))
+    desk.lost("a", "killed", requeue=False)
+    desk.report("a", scored(1))
+    desk.report("a", scored(2))
+    assert [event["epoch"] for event in seen if event["kind"] == "scored"] == [1, 2]
+
+
 def test_the_observer_hears_of_every_start_and_every_end(tmp_path: Path) -> None:
     desk, seen, _ = make_desk(tmp_path, retries=0)
     for trial in ("a", "b"):

@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from raycon.cluster import search
+from raycon.cluster.capacity import Capacity, Node, Slots, Worker
 from raycon.cluster.overhead import idle_driver
-from raycon.cluster.search import Plan, Worker, plan_slots, refuse_missing_gpu, run_sweep
+from raycon.cluster.search import plan_slots, refuse_missing_gpu, run_sweep
 from raycon.cluster.session import MARK, Session, end_leftovers, environment, marked_processes
 from raycon.errors import InvalidFile
 from tests.cluster.inline import TRIAL, make_sweep
@@ -117,15 +118,19 @@ def test_environment_does_not_overrule_the_user(monkeypatch: pytest.MonkeyPatch)
     assert os.environ["RAYCON_TEST_SET"] == "theirs" and "RAYCON_TEST_UNSET" not in os.environ
 
 
-def plan(cpus: float, gpus: float, slots: int | None, resources: dict[str, float] | None, **sweep: Any) -> Plan:
-    return plan_slots(Session(cpus, gpus, True), make_sweep(**sweep), slots, resources)
+def plan(cpus: float, gpus: float, slots: int | None, resources: dict[str, float] | None, **sweep: Any) -> Slots:
+    return plan_slots(one_node(cpus, gpus), make_sweep(**sweep), slots, resources)
+
+
+def one_node(cpus: float, gpus: float) -> Session:
+    return Session(Capacity((Node(cpus, gpus),)), True)
 
 
 def test_slots_fill_the_cluster_up_to_the_lag() -> None:
-    assert plan(2, 0, None, None, lag=3) == Plan(2, Worker(1, 1.0, 0.0))
+    assert plan(2, 0, None, None, lag=3) == Slots(2, 2, Worker(1, 1.0, 0.0))
     assert plan(16, 0, None, None, lag=3).slots == 4
     assert plan(5, 0, None, None, lag=3, workers=2).slots == 2
-    assert plan(16, 2, None, None, lag=3) == Plan(2, Worker(1, 1.0, 1.0))
+    assert plan(16, 2, None, None, lag=3) == Slots(2, 2, Worker(1, 1.0, 1.0))
     assert plan(16, 1, None, {"cpu": 2, "gpu": 0.25}, lag=7).slots == 4
     assert plan(16, 0, 3, None, lag=0).slots == 1
 
@@ -140,7 +145,7 @@ def test_a_cluster_that_is_too_small_is_refused() -> None:
 
 
 def test_a_sweep_that_does_not_fit_has_asked_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "ray_session", lambda folder: contextlib.nullcontext(Session(2, 0, True)))
+    monkeypatch.setattr(search, "ray_session", lambda folder: contextlib.nullcontext(one_node(2, 0)))
     sweep = make_sweep()
     driver = idle_driver(tmp_path, sweep, TRIAL)
     driver.open()

@@ -7,7 +7,7 @@ import torch
 
 from raycon.config import Data
 from raycon.datasets import describe, load_tables
-from raycon.datasets.aligned_folders import bffhq, corrupted_cifar10
+from raycon.datasets.aligned_folders import bffhq, colored_mnist, corrupted_cifar10
 from raycon.errors import InvalidFile, MissingData
 from tests.datasets.pictures import write_picture
 
@@ -91,3 +91,19 @@ def test_names_that_say_otherwise_are_refused(data_root: Path) -> None:
             corrupted_cifar10("corrupted_cifar10_1pct", 4)
         assert caught.value.file == str(changed)
         changed.rename(first)
+
+
+def test_colored_mnist_is_read_from_its_folders(data_root: Path) -> None:
+    """Validation images stand in `valid` itself, as the public loader of Lee et al. 2021 wants them."""
+    own = data_root / "cmnist" / "0.5pct"
+    for label in range(10):
+        other = (label + 1) % 10
+        for number, (place, cue) in enumerate(
+            [(f"align/{label}", label), (f"conflict/{label}", other), ("valid", other), (f"../test/{label}", other)]
+        ):
+            write_picture(own / place / f"{10 * label + number}_{label}_{cue}.png", 10 * label + number)
+    table = colored_mnist("colored_mnist_0.5pct", 8)
+    assert {name: len(rows) for name, rows in table.splits.items()} == {"train": 20, "validation": 10, "test": 10}
+    assert table.split("train").attributes["aligned"].tolist() == [1] * 10 + [0] * 10
+    data = Data(dataset="colored_mnist_0.5pct", size=8, reveal=("bias_labels",))
+    assert describe(data).revealed == ("bias_labels",) and len(load_tables(data, split_seed=0)["train"]) == 20

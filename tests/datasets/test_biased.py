@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -145,3 +146,20 @@ def test_colours_follow_the_attribute_that_is_named() -> None:
 
 def test_there_are_ten_different_colours() -> None:
     assert len(set(BACKGROUND_COLOURS)) == len(set(FOREGROUND_COLOURS)) == 10
+
+
+@pytest.mark.parametrize("place", ["background", "foreground"])
+def test_binary_digits_are_white_before_they_are_coloured(place: Literal["background", "foreground"]) -> None:
+    table = split_table([0, 1, 2] * 8)
+    digit = table.images[:][:, 0] > 0
+    made = biased(table, Bias(rate=0.5, place=place, binary=True), labels="class", seed=4, bound=True)
+    plain = biased(table, Bias(rate=0.5, place=place), labels="class", seed=4, bound=True)
+    assert torch.equal(made.attributes["colour"], plain.attributes["colour"])
+    pixels = made.images[:].movedim(1, 3)
+    shades = torch.tensor(BACKGROUND_COLOURS if place == "background" else FOREGROUND_COLOURS)
+    for row, colour in enumerate(made.attributes["colour"].tolist()):
+        shade = shades[colour] if place == "background" else (shades[colour] * 255).round()
+        inside, outside = pixels[row][digit[row]], pixels[row][~digit[row]]
+        expected = torch.full((3,), 255) if place == "background" else shade
+        assert bool((inside == expected.to(torch.uint8)).all())
+        assert bool((outside == (shade if place == "background" else torch.zeros(3)).to(torch.uint8)).all())

@@ -10,8 +10,8 @@ import torch
 
 from raycon.config import Data
 from raycon.datasets import load_tables
-from raycon.datasets.cifar import cifar10, cifar100, read_pickle
-from raycon.datasets.published import CIFAR10, CIFAR100
+from raycon.datasets.cifar import cifar10, cifar100, cifar_lt, long_tailed_rows, read_pickle
+from raycon.datasets.published import CIFAR10, CIFAR100, CIFAR_LT
 from raycon.errors import InvalidFile, MissingData
 
 
@@ -171,3 +171,51 @@ def test_the_names_of_the_published_files_are_understood(tmp_path: Path) -> None
     modern = pickle.dumps({"data": pixels(2, 0)}, protocol=2)
     (tmp_path / "old").write_bytes(modern.replace(b"cnumpy._core.multiarray", b"cnumpy.core.multiarray"))
     assert np.array_equal(read_pickle(tmp_path / "old")["data"], pixels(2, 0))
+
+
+def rows_by_the_public_code(labels: list[int], imbalance: float) -> list[list[int]]:
+    """The rows of each class, in the order in which imbalance_cifar.py of kaidic/LDAM-DRW appends them."""
+    classes = sorted(set(labels))
+    state = np.random.get_state()
+    np.random.seed(0)
+    kept = []
+    for label in classes:
+        count = int(len(labels) / len(classes) * imbalance ** (label / (len(classes) - 1.0)))
+        own = np.array([row for row, value in enumerate(labels) if value == label])
+        np.random.shuffle(own)
+        kept.append(own[:count].tolist())
+    np.random.set_state(state)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("classes", "imbalance", "total", "smallest"),
+    [
+        *((10, 100, 12_406, 50), (10, 50, 13_996, 100), (10, 10, 20_431, 500)),
+        *((100, 100, 10_847, 5), (100, 50, 12_608, 10), (100, 10, 19_573, 50)),
+    ],
+)
+def test_the_long_tail_is_the_draw_of_the_public_code(classes: int, imbalance: int, total: int, smallest: int) -> None:
+    labels = np.random.default_rng(1).permutation(np.arange(50_000) % classes)
+    rows = long_tailed_rows(labels, 1 / imbalance)
+    assert len(rows) == total and np.bincount(labels[rows]).min() == smallest
+    assert rows.tolist() == sorted(
+        row for own in rows_by_the_public_code(labels.tolist(), 1 / imbalance) for row in own
+    )
+
+
+def test_long_tailed_cifar_keeps_all_test_images(data_root: Path) -> None:
+    folder = data_root / "cifar-10-batches-py"
+    write_cifar10(data_root)
+    for number in range(1, 6):
+        content = {"data": pixels(40, number), "labels": [(number + place) % 10 for place in range(40)]}
+        store(folder / f"data_batch_{number}", content)
+    whole, table = cifar10(), cifar_lt("cifar10_lt_10")
+    kept = [int(20 * 0.1 ** (label / 9)) for label in range(10)]
+    assert torch.bincount(table.split("train").attributes["class"]).tolist() == kept
+    rows = torch.from_numpy(long_tailed_rows(whole.attributes["class"][:200].numpy(), 0.1))
+    assert torch.equal(table.split("train").images[:], whole.images[rows])
+    assert torch.equal(table.split("test").images[:], whole.split("test").images[:])
+    tables = load_tables(Data(dataset="cifar10_lt_10", validation_size=20), split_seed=0)
+    assert len(tables["train"]) == sum(kept) - 20
+    assert len(CIFAR_LT) == 6

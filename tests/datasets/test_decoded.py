@@ -12,8 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from raycon.datasets import decoded
-from raycon.datasets.decoded import cache_folder, decoded_images, square
+from raycon.datasets.decoded import decoded_images, square
 from raycon.datasets.mapped import MappedImages
+from raycon.datasets.places import cache_folder
 from raycon.errors import InvalidFile
 from tests.datasets.pictures import picture, write_picture
 

@@ -227,3 +227,55 @@ def test_wrong_class_folders_are_named(data_root: Path) -> None:
     assert caught.value.file == str(place / "val" / "auk")
     with pytest.raises(InvalidFile, match="no further columns"):
         read_listing(Folder(path="classes", table=None, attributes=("site",)))
+
+
+def test_a_list_of_classes_takes_those_folders_alone(data_root: Path) -> None:
+    place = write_class_folders(data_root, "train", "val")
+    (place / "some.txt").write_text("# WordNet numbers\nwren\n\nowl a bird of the night\n")
+    source = Folder(path="classes", table=None, classes="some.txt")
+    table = folder_images(source, 8)
+    assert read_listing(source).names["class"] == ("owl", "wren")
+    assert table.split("train").attributes["class"].tolist() == [0] * 4 + [1] * 4
+    assert len(table.split("test")) == 4
+    for text, words in (
+        ("owl\nwren\nowl\n", "'owl' stands in line 1 too"),
+        ("owl\n../wren\n", "is no name of a folder"),
+        ("owl\nauk\n", r"no .*train/auk, which some\.txt names"),
+    ):
+        (place / "some.txt").write_text(text)
+        with pytest.raises(InvalidFile, match=words):
+            read_listing(source)
+    with pytest.raises(InvalidFile, match=r"set data\.folder\.table to null"):
+        read_listing(Folder(path="classes", classes="some.txt"))
+    with pytest.raises(MissingData, match=r"no .*none\.txt"):
+        read_listing(Folder(path="classes", table=None, classes="none.txt"))
+
+
+def test_lists_of_images_say_path_and_class(data_root: Path) -> None:
+    place = write_class_folders(data_root, "train", "val")
+    train = [f"train/{name}/{k}.png {label}" for label, name in enumerate(("kite", "wren")) for k in range(3)]
+    (place / "birds_train.txt").write_text("\n".join(train) + "\n")
+    (place / "birds_test.txt").write_text("val/kite/0.png 0\nval/wren/1.png\t1\n")
+    source = Folder(path="classes", lists="birds")
+    listing, table = read_listing(source), folder_images(source, 8)
+    assert listing.names["class"] == ("kite", "wren"), "the folders, where each class has one"
+    assert table.split("train").attributes["class"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert {name: len(rows) for name, rows in table.splits.items()} == {"train": 6, "test": 2}
+    (place / "birds_val.txt").write_text("train/owl/0.png 0\ntrain/wren/3.png 1\n")
+    (place / "birds_train.txt").write_text("\n".join(train) + "\n\n")
+    assert folder_images(source, 8).splits["validation"].tolist() == [6, 7]
+    assert read_listing(source).names["class"] == ("0", "1"), "two folders for one class"
+    with pytest.raises(MissingData, match=r"no .*fish_train\.txt"):
+        read_listing(Folder(path="classes", lists="fish"))
+    with pytest.raises(InvalidFile, match="no further columns"):
+        read_listing(Folder(path="classes", lists="birds", attributes=("site",)))
+    (place / "lists").mkdir()
+    for part in ("train", "val", "test"):
+        (place / f"birds_{part}.txt").rename(place / "lists" / f"own_{part}.txt")
+    moved = folder_images(Folder(path="classes", lists="lists/own"), 8)
+    assert torch.equal(moved.images[:], folder_images(Folder(path=str(place), lists="lists/own"), 8).images[:])
+    assert {name: len(rows) for name, rows in moved.splits.items()} == {"train": 6, "validation": 2, "test": 2}
+    (place / "odd_train.txt").write_text("train/owl/0.png 0\ntrain/owl/1.png 2\n")
+    (place / "odd_test.txt").write_text("val/owl/0.png 0\n")
+    with pytest.raises(InvalidFile, match="class 1 has no image in any list"):
+        read_listing(Folder(path="classes", lists="odd"))

@@ -84,6 +84,9 @@ class SimulatedDisk:
             raise FileNotFoundError(str(path))
         return self._names[path].data
 
+    def size(self, path: Path) -> int:
+        return len(self.read(path))
+
     def exists(self, path: Path) -> bool:
         return path in self._names
 

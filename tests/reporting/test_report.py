@@ -6,12 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from raycon import importance
 from raycon.errors import RayconError
 from raycon.history import read_sweep
 from raycon.repeats import paired_differences
 from raycon.reporting.report import write_report
 from raycon.reporting.tables import run_rows, to_csv
 from tests.reporting.synthetic import ALIGNMENT, FINE, realistic_repeat, realistic_sweep, write_repeat, write_sweep
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forests take their time, and their number is tested elsewhere."""
+    monkeypatch.setattr(importance, "RESAMPLES", 2)
 
 
 def test_a_report_without_repetition(tmp_path: Path) -> None:
@@ -23,7 +30,10 @@ def test_a_report_without_repetition(tmp_path: Path) -> None:
     assert "18 complete, 1 diverged, 1 failed, 4 pruned" in text and "split 42" in text
     assert "| reconstruction.use |" in text and "| use |" not in text
     assert "Fresh seeds" not in text and "test/" not in text
-    assert {path.name for path in page.parent.iterdir()} == {"report.md", "runs.csv", "sweep.png"}
+    assert {path.name for path in page.parent.iterdir()} == {
+        *("report.md", "report.html", "report.json", "runs.csv", "sweep.png"),
+        *("budget.csv", "budget.png", "importance.csv", "importance.png"),
+    }
     assert (page.parent / "runs.csv").read_text() == to_csv(run_rows(history))
 
 
@@ -36,7 +46,7 @@ def test_a_report_is_the_same_bytes_each_time(tmp_path: Path) -> None:
         return {path.name: path.read_bytes() for path in page.parent.iterdir()}
 
     first = content()
-    assert len(first) == 5
+    assert len(first) == 11
     assert content() == first
 
 

@@ -6,7 +6,8 @@ import torch
 from torch.nn.functional import normalize
 
 from raycon.metric_names import CORRUPTION_FAMILIES
-from raycon.scores import Corrupted, Embedded, Transferred
+from raycon.scores import Corrupted, Embedded, FineTuned, Transferred
+from raycon.scores.probe import fit_probe
 
 
 def blobs(rows: int = 240, *, seed: int = 0, noise: float = 1.0, dimensions: int = 6) -> Embedded:
@@ -60,4 +61,5 @@ def further(train: Embedded, judged: Embedded) -> dict[str, object]:
         "transferred": Transferred(
             other.embeddings, other.attributes["coarse"], others.embeddings, others.attributes["coarse"]
         ),
+        "fine_tuned": FineTuned(judged.labels.roll(1), fit_probe(train.embeddings[:40], train.labels[:40])),
     }

@@ -14,7 +14,7 @@ from raycon.space import loads
 from tests.space.fake_catalogue import FakeCatalogue
 from tests.space.test_space import SWEEP
 
-KNOWN_SETS = ", ".join([*DATASETS, "folder"])
+KNOWN_SETS = ", ".join([*DATASETS, "folder", "hugging_face"])
 HEAD = "trial:\n  objective:\n    supcon:\n      weight: 1\n"
 
 
@@ -110,7 +110,7 @@ def trial(more: str) -> str:
             trial("  scores: [linear_prob]"),
             "f.yaml:5: scores.linear_prob: unknown protocol 'linear_prob' (did you mean 'linear_probe'?); known: "
             "linear_probe, nearest_neighbours, coarse_to_fine, groups, geometry, shots, few_shot, calibration, "
-            "estimated_groups, subgroup_ranking, sgd_probe, corruptions, out_of_distribution, transfer",
+            "estimated_groups, subgroup_ranking, sgd_probe, corruptions, out_of_distribution, transfer, fine_tune",
         ),
         (
             trial("  seeds: {init: {choice: [1, 2]}}"),

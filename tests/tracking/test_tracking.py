@@ -411,6 +411,9 @@ def a_repetition(out: Path) -> Path:
 
 @pytest.fixture
 def sealed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither test scores are computed nor pages written."""
+    """Neither test scores are computed nor pictures and pages written."""
+    monkeypatch.setattr("raycon.reporting.finalists.finalist_pictures", lambda folder, repeats, embedding: [])
     monkeypatch.setattr("raycon.sealed.open_test_set", lambda folder, on_run: 1)
-    monkeypatch.setattr("raycon.reporting.report.write_report", lambda folder, repeats: folder.parent / "page")
+    monkeypatch.setattr(
+        "raycon.reporting.report.write_report", lambda folder, repeats, pictures: folder.parent / "page"
+    )

@@ -1,135 +1,86 @@
-"""Two workers equal one: the shipped space, its encoder with batch normalisation, and the shipped loop."""
+"""Two and three workers equal one, and images in chunks equal images at once: everything in the catalogue, with its
+encoder and batch normalisation, through the shipped loop."""
 
 from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.multiprocessing.spawn import spawn
+from torch.nn import functional
 
 from raycon.config import Trial
 from raycon.datasets import load_tables
+from raycon.losses import TERMS
+from raycon.networks import NETWORKS
+from raycon.networks.batch_norm import GlobalBatchNorm
+from raycon.objective import check_trial
 from raycon.runs import Scored, World
 from raycon.state import State
 from raycon.training import train
-from tests.shipped import FILES, fullest_trial
-from tests.training.translated import scored_trial, translated_trial
-from tests.training.trials import small_trial
+from raycon.transforms import TRANSFORMS
+from tests.training.varied import NAMES, varied_trial
+
+CHUNK = 10
+"""Images at once: two workers and one have smaller last chunks."""
+
+CHUNKED = (
+    *("thanos.yaml", "thanos_two_backbones.yaml", "constrained_encoder.yaml", "sce.yaml", "lff.yaml", "unicon.yaml"),
+    *("siamese_prototypical.yaml", "nnclr.yaml", "mixed", "variants", "translated", "scored"),
+    *("group_norm", "vit_small"),
+)
+"""Trials whose images also come in chunks: all networks that encode images by themselves, views of further kinds,
+layers that are bounded, and encoders with and without batch statistics."""
+
+SEPARATE = ("digits_demo.yaml", "nnclr.yaml", "sce.yaml")
+"""Trials that are also run with batch statistics of each worker by itself."""
 
 
-def _trial(name: str) -> Trial:
-    """The first configuration of a shipped file that uses all terms, in float64, cut to one epoch of five steps."""
-    if name in SPECIAL:
-        return SPECIAL[name]()
-    return fullest_trial(name, images=5 * 32, epochs=1, batch_size=32, precision="float64", learning_rate=1e-3)
+def _trial(name: str, how: str) -> Trial:
+    trial = varied_trial(name)
+    chunk = CHUNK if "chunks" in how else None
+    statistics: Literal["all", "worker"] = "worker" if "separate" in how else "all"
+    return replace(trial, training=replace(trial.training, chunk=chunk, batch_statistics=statistics))
 
 
-def _classifier_alone() -> Trial:
-    """A trial whose terms do not look at features: nothing may be left without a gradient."""
-    return small_trial(
-        objective={"cross_entropy": {}}, training__epochs=1, training__precision="float64", training__optimiser="sgd"
-    )
+def _ways(name: str, workers: int) -> list[str]:
+    """How a trial is run by so many workers: whole, in chunks, with separate statistics."""
+    further = {"chunks": name in CHUNKED, "separate": name in SEPARATE, "separate chunks": name == SEPARATE[0]}
+    wanted = {1: ["chunks"], 2: list(further), 3: []}[workers]
+    return [f"{workers}", *(f"{workers} {way}" for way in wanted if further[way])]
 
 
-def _rebound() -> Trial:
-    """A pairwise term that is given a tensor of another kind: what it asks for decides."""
-    return small_trial(
-        objective={"supcon": {"inputs": {"features": "embeddings"}, "temperature": 5.0}},
-        training__epochs=1,
-        training__precision="float64",
-        training__learning_rate=1e-3,
-    )
-
-
-def _classes() -> Trial:
-    """Terms on prototypes, and those of metric learning, over the whole batch."""
-    names = ("esupcon", "tightness", "triplet", "margin", "n_pair")
-    return small_trial(
-        objective={name: {} for name in names},
-        training__epochs=1,
-        training__precision="float64",
-        training__learning_rate=1e-3,
-    )
-
-
-def _negatives() -> Trial:
-    """Terms on negatives, two of them with draws of their own."""
-    names = ("debiased", "debiased_supervised", "decoupled", "decoupled_weighted")
-    drawn = {"term": "sampled_infonce", "negatives": 20}
-    views = {**drawn, "positives": "augmentation", "sampling": "other_classes", "denominator": "decoupled"}
-    return small_trial(
-        objective={**{name: {} for name in names}, "drawn": drawn, "drawn_views": views},
-        training__epochs=1,
-        training__precision="float64",
-        training__learning_rate=1e-3,
-    )
-
-
-def _translated() -> Trial:
-    """Views of a translator that whichever worker comes first trains, while the other waits."""
-    return translated_trial(training__epochs=1, training__precision="float64", training__learning_rate=1e-3)
-
-
-def _scored() -> Trial:
-    """A network that captures the bias, trained by a loss of its own."""
-    return scored_trial(training__epochs=1, training__precision="float64", training__learning_rate=1e-3)
-
-
-def _mixed() -> Trial:
-    """Contrastive terms on images that were mixed with partners from the whole batch: pasted boxes, sought pairs."""
-    return small_trial(
-        objective={
-            "unicon_append": {},
-            "mixed": {"term": "supcon", "inputs": {"features": "mixed_features", "labels": "mixed_labels"}},
-        },
-        transforms={"universum": {"mix": "cutmix"}, "selecmix": {}},
-        training__epochs=1,
-        training__precision="float64",
-        training__learning_rate=1e-3,
-    )
-
-
-SPECIAL: dict[str, Callable[[], Trial]] = {
-    "mixed": _mixed,
-    "cross_entropy": _classifier_alone,
-    "rebound": _rebound,
-    "classes": _classes,
-    "negatives": _negatives,
-    "translated": _translated,
-    "scored": _scored,
-}
-
-
-def _worker(rank: int, size: int, names: list[str], folder: str) -> None:
-    """Runs all trials one after another: starting a process costs more than most of them."""
+def _process(number: int, names: list[str], folder: str) -> None:
+    """All trials one after another, for starting a process costs more than most of them: by three workers, and then
+    by the first two of them while the third runs them alone."""
     torch.set_num_threads(1)
     for name in names:
-        meet, patience = f"file://{folder}/meet-{name}", timedelta(seconds=100)
-        dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=size, timeout=patience)
-        try:
-            state, metrics = _finish(_trial(name), World(rank, size))
-            if rank == 0:
-                torch.save({"model": state.step.state_dict(), "metrics": metrics}, f"{folder}/{name}.pt")
-        except Exception:
-            Path(f"{folder}/{name}.{rank}.txt").write_text(traceback.format_exc())
+        for world in (World(number, 3), World() if number == 2 else World(number, 2)):
+            for how in _ways(name, world.size):
+                _run(how, name, world, folder)
+
+
+def _run(how: str, name: str, world: World, folder: str) -> None:
+    if world.size > 1:
+        meet, patience = f"file://{folder}/meet-{name}-{how}", timedelta(seconds=100)
+        dist.init_process_group("gloo", init_method=meet, rank=world.rank, world_size=world.size, timeout=patience)
+    try:
+        state, metrics = _finish(_trial(name, how), world)
+        if world.rank == 0:
+            torch.save({"model": state.step.state_dict(), "metrics": metrics}, f"{folder}/{name}.{how}.pt")
+    except Exception:
+        Path(f"{folder}/{name}.{how}.{world.rank}.txt").write_text(traceback.format_exc())
+    if world.size > 1:
         dist.destroy_process_group()
-
-
-@pytest.fixture(scope="module")
-def two_workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with what two workers made of every trial that is asked for."""
-    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    names = [item.callspec.params["name"] for item in items if "two_workers" in item.fixturenames]
-    folder = tmp_path_factory.mktemp("two-workers")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    spawn(_worker, args=(2, names, str(folder)), nprocs=2)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    return folder
 
 
 def _finish(trial: Trial, world: World) -> tuple[State, dict[str, float]]:
@@ -140,20 +91,81 @@ def _finish(trial: Trial, world: World) -> tuple[State, dict[str, float]]:
     return state, events[-1].metrics
 
 
+@pytest.fixture(scope="module")
+def processes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with what three processes made of every trial that is asked for."""
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    asked = [item.callspec.params["name"] for item in items if "processes" in item.fixturenames]
+    names = list(dict.fromkeys(asked))
+    folder = tmp_path_factory.mktemp("processes")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    spawn(_process, args=(names, str(folder)), nprocs=3)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return folder
+
+
+def _told(folder: Path, name: str, how: str) -> Mapping[str, Any]:
+    faults = [path.read_text() for path in sorted(folder.glob(f"{name}.{how}.*.txt"))]
+    assert not faults, "\n".join(faults)
+    told: Mapping[str, Any] = torch.load(folder / f"{name}.{how}.pt", weights_only=True)
+    return told
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("name", [*FILES, *SPECIAL])
-def test_parameters_after_five_steps_are_those_of_one_worker(name: str, two_workers: Path) -> None:
-    told = [path.read_text() for path in sorted(two_workers.glob(f"{name}.*.txt"))]
-    assert not told, "\n".join(told)
-    two = torch.load(two_workers / f"{name}.pt", weights_only=True)
-    one, metrics = _finish(_trial(name), World())
-    start = State(_trial(name)).step.state_dict()
-    same_size = {key: value for key, value in one.step.state_dict().items() if value.shape == start[key].shape}
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_after_five_steps_are_those_of_one_worker(name: str, processes: Path) -> None:
+    one = _told(processes, name, "1")
+    start = State(_trial(name, "1")).step.state_dict()
+    same_size = {key: value for key, value in one["model"].items() if value.shape == start[key].shape}
     moved = max(float((value - start[key]).abs().max()) for key, value in same_size.items())
     assert moved > 1e-4
-    for key, value in one.step.state_dict().items():
-        assert torch.allclose(value, two["model"][key], rtol=0, atol=1e-10), key
+    for how in (how for workers in (1, 2, 3) for how in _ways(name, workers) if "separate" not in how):
+        _compare(_told(processes, name, how), one["model"], one["metrics"], how)
+
+
+def _compare(found: Mapping[str, Any], model: Mapping[str, Tensor], metrics: Mapping[str, float], how: str) -> None:
+    for key, value in model.items():
+        assert torch.allclose(value, found["model"][key], rtol=0, atol=1e-10), (how, key)
     for key, number in metrics.items():
         if not key.startswith("train/speed/"):
-            assert two["metrics"][key] == pytest.approx(number, abs=1e-6), key
+            assert found["metrics"][key] == pytest.approx(number, abs=1e-6), (how, key)
+
+
+def _by_halves(layer: GlobalBatchNorm, images: Tensor) -> Tensor:
+    """What two workers with separate statistics do, in one process: each half of the images is normalised by itself,
+    and the running statistics follow the mean of both."""
+    assert layer.running_mean is not None and layer.running_var is not None
+    if not layer.training:
+        return functional.batch_norm(images, layer.running_mean, layer.running_var, layer.weight, layer.bias)
+    kept: list[tuple[Tensor, Tensor]] = []
+    found = []
+    for half in images.chunk(2):
+        kept.append((layer.running_mean.clone(), layer.running_var.clone()))
+        found.append(functional.batch_norm(half, *kept[-1], layer.weight, layer.bias, training=True))
+    for buffer, values in zip((layer.running_mean, layer.running_var), zip(*kept, strict=True), strict=True):
+        buffer.copy_(torch.stack(values).mean(0))
+    assert layer.num_batches_tracked is not None
+    layer.num_batches_tracked += 1
+    return torch.cat(found)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", SEPARATE)
+def test_separate_statistics_are_those_of_halves(name: str, processes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = _told(processes, name, "1")
+    monkeypatch.setattr(GlobalBatchNorm, "forward", _by_halves)
+    state, metrics = _finish(_trial(name, "1"), World())
+    model = state.step.state_dict()
+    for how in _ways(name, 2):
+        if "separate" in how:
+            _compare(_told(processes, name, how), model, metrics, how)
+    assert any(not torch.allclose(value, model[key], rtol=0, atol=1e-6) for key, value in whole["model"].items())
+
+
+def test_the_trials_run_everything_in_the_catalogue() -> None:
+    plans = [check_trial(varied_trial(name)) for name in NAMES]
+    assert {term.function for plan in plans for term in plan.terms} == set(TERMS)
+    providers = {(part.kind, part.function) for plan in plans for part in plan.providers}
+    assert {function for kind, function in providers if kind == "transform"} == set(TRANSFORMS)
+    assert {function for kind, function in providers if kind == "network"} == set(NETWORKS)

@@ -1,0 +1,48 @@
+"""The command `raycon doctor`: whether this machine, and a cluster, have what runs need."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Look at this cluster too.  [default: $RAY_ADDRESS]")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="The folder that all nodes must reach.  [default: $RAYCON_STORAGE]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The output folder.  [default: $RAYCON_OUT or ./raycon_out]")
+    ] = None,
+    tracking: Annotated[
+        str | None, typer.Option(help="MLflow URI.  [default: $MLFLOW_TRACKING_URI or a file in --out]")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port of `raycon ui`.")] = 5000,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Check this machine, and with an address every node of a cluster. Exit code 1 if something is wrong."""
+    from raycon.api import Settings
+    from raycon.diagnosis import failed, local_checks
+
+    folder = Settings(out=out).folder
+    store = tracking or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
+    checks = local_checks(folder, store, port)
+    cluster = address or os.environ.get("RAY_ADDRESS")
+    if cluster:
+        from raycon.cluster.doctor import look_at_cluster
+
+        shared = storage or os.environ.get("RAYCON_STORAGE")
+        checks += look_at_cluster(cluster, str(Path(shared).absolute()) if shared else None)
+    for check in checks:
+        print(json.dumps(asdict(check)) if as_json else check.line)
+    if not as_json:
+        wrong, warned = (sum(check.state == state for check in checks) for state in ("failed", "warning"))
+        print(f"{len(checks)} checks, {wrong} failed, {warned} warnings" + ("" if cluster else "; no cluster named"))
+    raise typer.Exit(int(failed(checks)))

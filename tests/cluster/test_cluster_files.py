@@ -1,0 +1,148 @@
+"""The cluster files are what Ray and KubeRay take, and hold what their comments and docs/cluster.md promise."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+RAY_FILES = ("cluster.yaml", "cluster.local.yaml")
+
+
+def read(name: str) -> dict[str, Any]:
+    """A cluster file as Ray reads it."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())
+    return found
+
+
+def commands(config: dict[str, Any]) -> list[str]:
+    """All that is run on any node."""
+    return [line for name, lines in config.items() if name.endswith("_commands") for line in lines]
+
+
+@pytest.mark.parametrize("name", RAY_FILES)
+def test_ray_accepts_the_file(name: str) -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    validate_config(prepare_config(read(name)))
+
+
+def test_ray_refuses_a_file_with_a_slip() -> None:
+    """What the test above would say of a misspelt field."""
+    from jsonschema import ValidationError  # type: ignore[import-untyped]
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = read("cluster.yaml")
+    config["idle_timeout"] = config.pop("idle_timeout_minutes")
+    with pytest.raises(ValidationError, match="idle_timeout"):
+        validate_config(prepare_config(config))
+
+
+def test_workers_of_own_machines_are_all_started() -> None:
+    from ray.autoscaler._private.util import prepare_config
+
+    config = prepare_config(read("cluster.local.yaml"))
+    only = config["available_node_types"]["local.cluster.node"]
+    assert only["min_workers"] == only["max_workers"] == len(config["provider"]["worker_ips"]) == 2
+
+
+@pytest.mark.parametrize("name", RAY_FILES)
+def test_the_token_is_on_every_node_and_private(name: str) -> None:
+    config = read(name)
+    assert "~/.ray/auth_token" in config["file_mounts"].values()
+    told = "\n".join(config["setup_commands"])
+    assert "RAY_AUTH_MODE=token" in told
+    assert re.search(r"(chmod|install -m) 600 .*~/.ray/auth_token", told)
+
+
+@pytest.mark.parametrize("name", RAY_FILES)
+def test_nothing_but_ssh_is_reached_from_outside(name: str) -> None:
+    config = read(name)
+    starts = [line for line in config["head_start_ray_commands"] if "ray start" in line]
+    assert all("--dashboard-host=127.0.0.1" in line for line in starts) and starts
+    assert "0.0.0.0" not in (ROOT / name).read_text()
+
+
+def test_no_node_in_the_cloud_has_a_public_address() -> None:
+    config = read("cluster.yaml")
+    assert config["provider"]["use_internal_ips"] is True
+    for node in config["available_node_types"].values():
+        # Without groups of its own Ray makes one in which port 22 is open to the world.
+        assert node["node_config"]["SecurityGroupIds"]
+        assert node["node_config"]["MetadataOptions"]["HttpTokens"] == "required"
+
+
+def test_the_head_trains_nothing_and_gpus_come_when_asked() -> None:
+    types = read("cluster.yaml")["available_node_types"]
+    assert types["head"]["resources"] == {"CPU": 0}
+    assert "InstanceMarketOptions" not in types["head"]["node_config"]
+    gpu = types["gpu"]
+    assert gpu["min_workers"] == 0 < gpu["max_workers"] and gpu["resources"]["GPU"] == 1
+    assert gpu["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
+
+
+@pytest.mark.parametrize("name", RAY_FILES)
+def test_what_is_mounted_exists_and_is_the_whole_package(name: str) -> None:
+    """All that the build reads goes along, and nothing that a checkout may hold besides."""
+    mounts: dict[str, str] = read(name)["file_mounts"]
+    package = {there: here for there, here in mounts.items() if there.startswith("~/raycon/")}
+    for there, here in package.items():
+        assert (ROOT / here).exists() and there == f"~/raycon/{here}"
+    assert set(package.values()) == {"raycon", "search_spaces", "pyproject.toml", "README.md", "LICENSE"}
+    assert "." not in mounts.values()
+
+
+def test_the_version_of_ray_is_one() -> None:
+    """Client, nodes, image and documentation: Ray refuses to mix versions."""
+    texts = [(ROOT / name).read_text() for name in (*RAY_FILES, "cluster.kubernetes.yaml", "docs/cluster.md")]
+    found = set(re.findall(r"(?:train\]==|rayproject/ray:|rayVersion: )(\d+\.\d+\.\d+)", "\n".join(texts)))
+    assert found == {"2.60.0"}
+
+
+@pytest.mark.parametrize("name", RAY_FILES)
+def test_commands_are_shell(name: str) -> None:
+    import subprocess
+
+    for line in commands(read(name)):
+        assert "\n" not in line, "Ray sends a command as one line"
+        subprocess.run(["bash", "-n", "-c", line], check=True)
+
+
+def test_the_job_on_kubernetes() -> None:
+    claim, job = yaml.safe_load_all((ROOT / "cluster.kubernetes.yaml").read_text())
+    assert claim["kind"] == "PersistentVolumeClaim" and claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert cluster["enableInTreeAutoscaling"] is True
+    head, (gpu,) = cluster["headGroupSpec"], cluster["workerGroupSpecs"]
+    assert head["serviceType"] == "ClusterIP" and head["rayStartParams"]["num-cpus"] == "0"
+    assert gpu["minReplicas"] == gpu["replicas"] == 0 < gpu["maxReplicas"]
+    for group in (head, gpu):
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        claims = {volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod["volumes"]}
+        assert claim["metadata"]["name"] in claims
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+        folders = {one["name"]: one["value"] for one in container["env"]}
+        assert folders["RAYCON_OUT"].startswith("/mnt/raycon") and folders["RAYCON_STORAGE"].startswith("/mnt/raycon")
+    assert gpu["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+
+
+def test_the_command_of_the_job_is_a_command() -> None:
+    import shlex
+
+    from typer.main import get_command
+
+    from raycon.cli import app
+
+    job = list(yaml.safe_load_all((ROOT / "cluster.kubernetes.yaml").read_text()))[1]
+    program, name, *arguments = shlex.split(job["spec"]["entrypoint"])
+    assert (program, name) == ("raycon", "sweep")
+    command: Any = get_command(app)
+    command.commands["sweep"].make_context("sweep", arguments)

@@ -1,0 +1,61 @@
+"""Whether this machine can be cut into hosts; what is missing is installed from the distribution's packages."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+
+PACKAGES = {"sshd": "openssh-server", "ssh": "openssh-client", "rsync": "rsync", "ip": "iproute2"}
+TOOLS = ("unshare", "nsenter", "setpriv", "mount", "bash")
+
+PROBE = """
+set -eu
+ip link set lo up
+ip link add probe0 type bridge
+ip link add probe1 type veth peer name probe2
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/upper /mnt/work
+mount -t overlay overlay -o "lowerdir=$1,upperdir=/mnt/upper,workdir=/mnt/work" "$1"
+"""
+"""One of each thing that a host is made of, in namespaces that end with the script."""
+
+
+@functools.cache
+def unavailable() -> str:
+    """Why hosts cannot be made here, in one line; empty where they can. Installs openssh-server, rsync and iproute2
+    where they are missing and apt-get is there."""
+    if sys.platform != "linux":
+        return f"namespaces are Linux's; this is {sys.platform}"
+    if os.geteuid() != 0:
+        return "hosts as namespaces need root (sudo env PATH=$PATH python -m pytest ...)"
+    install_missing()
+    missing = [name for name in (*PACKAGES, *TOOLS) if find(name) is None]
+    if missing:
+        return f"not installed, and not to be had by apt-get: {', '.join(missing)}"
+    command = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    probe = subprocess.run(
+        [*command, "bash", "-c", PROBE, "probe", sys.prefix], capture_output=True, text=True, timeout=60, check=False
+    )
+    said = probe.stderr.strip().splitlines()
+    return "" if probe.returncode == 0 else f"namespaces are not permitted: {said[-1] if said else probe.returncode}"
+
+
+def find(name: str) -> str | None:
+    """The path of a program, in the system's folders as well, which the PATH of a user may lack."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
+
+
+def install_missing() -> None:
+    """Have apt-get install the packages of the programs that are not there. Its failure shows in what stays missing."""
+    packages = [package for name, package in PACKAGES.items() if find(name) is None]
+    if not packages or shutil.which("apt-get") is None:
+        return
+    settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    for command in (install, ["apt-get", "update"], install):
+        done = subprocess.run(command, env=settings, capture_output=True, timeout=600, check=False)
+        if done.returncode == 0 and command is install:
+            return
