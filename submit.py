@@ -87,6 +87,7 @@ def submit(arguments: Sequence[str]) -> int:
     from raycon.api import Settings
     from raycon.driver import installed_versions
     from raycon.submissions import begin, end
+    from raycon.tracking.redaction import redact_text
 
     os.environ.setdefault("RAY_ADDRESS", "auto")
     if HOME.is_dir():
@@ -95,7 +96,8 @@ def submit(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGHUP, hang_up)
     named = given(arguments, "--out")
     out = Settings(out=Path(named[-1]) if named else None).folder
-    begun = begin(out, arguments, sweep_of(arguments), socket.gethostname(), installed_versions())
+    shown = [redact_text(argument) for argument in arguments]
+    begun = begin(out, shown, sweep_of(arguments), socket.gethostname(), installed_versions())
     code = 1
     try:
         code = run(arguments)

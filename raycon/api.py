@@ -334,6 +334,8 @@ def sweep(
     """
     refuse_while_loading("raycon.sweep")
     space = _with_own(space, terms, train)
+    if trials is not None and (isinstance(trials, bool) or trials < 1):
+        raise InvalidFile(f"should be a whole number from 1 on, not {trials!r}", field="--trials")
     wanted = replace(space.sweep, trials=trials or space.sweep.trials)
     if not (wanted.maximize or wanted.minimize):
         raise InvalidFile(

@@ -14,6 +14,7 @@ from raycon.evaluation import Judged
 from raycon.history import LOG_NAME, read_sweep
 from raycon.networks.named import SOURCES, Normalisation, named_encoder
 from raycon.own_code import NO_CODE, OwnCode, activate, kept_code
+from raycon.sealed import final_checkpoint
 from raycon.space import trial_from
 from raycon.state import State
 from raycon.train_folder import TRIAL_NAME
@@ -45,7 +46,8 @@ def named(encoder: str, weights: str, size: int | None, normalisation: Normalisa
 
 
 def checkpoint_of(path: Path) -> Path:
-    """The checkpoint that a path means: itself, the folder of its tensors, or the newest sound one of a run's folder.
+    """The checkpoint that a path means: itself, the folder of its tensors, the newest sound one of a run's folder, or
+    the last one of the best run in a sweep's folder.
 
     Raises MissingData where nothing is there, InvalidFile for something else.
     """
@@ -54,6 +56,11 @@ def checkpoint_of(path: Path) -> Path:
         path = path.parent
     if (path / MANIFEST).is_file():
         return path
+    if (path / LOG_NAME).is_file():
+        best = read_sweep(path).best()
+        if best is None:
+            raise MissingData(f"no run of {path} is complete")
+        return final_checkpoint(best, path)
     if not path.exists():
         raise MissingData(f"{path} does not exist; give a run's folder, a checkpoint, torchvision:NAME or timm:NAME")
     found = newest_checkpoint(path) if path.is_dir() else None

@@ -14,7 +14,7 @@ from raycon.errors import InvalidFile, Refused
 from raycon.history import RunRecord, SweepHistory
 from raycon.metric_names import metric
 from raycon.space.sections import check_offered
-from raycon.statistics import Interval, paired_interval, sign_flip_floor, sign_flip_p
+from raycon.statistics import Interval, holm, paired_interval, paired_t_p, sign_flip_floor, sign_flip_p
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,10 @@ class ListSampler:
 
 def check_fresh(seeds: Sequence[int], selected_with: Sequence[Trial]) -> None:
     """Refuses seeds that took part in choosing the winner: on those it was the luckiest, not the best."""
+    if not seeds:
+        raise InvalidFile("needs one seed at least", field="repeat.seeds")
+    if min(seeds) < 0:
+        raise InvalidFile(f"{min(seeds)} is below 0", field="repeat.seeds")
     if len(seeds) != len(set(seeds)):
         raise InvalidFile("a seed stands there twice", field="repeat.seeds")
     used = {seed for trial in selected_with for seed in (trial.seeds.split, trial.seeds.init, trial.seeds.order)}
@@ -136,7 +140,9 @@ class Difference:
     its floor with n seeds is 2 / 2**n. None where fewer than two seeds are paired.
 
     lost: one text for each seed without a pair, which says whose run lacks a value and why. Pairs that are lost because
-    a configuration diverges are not lost at random: whoever reads the difference has to know of them."""
+    a configuration diverges are not lost at random: whoever reads the difference has to know of them.
+    adjusted_p: of Student's paired t test, by Holm's rule over all `rivals` that the first configuration is compared
+    with; with one rival the plain p, whose verdict is that of the interval."""
 
     name: str
     rival: str
@@ -146,22 +152,26 @@ class Difference:
     interval: Interval | None
     p: float | None
     lost: tuple[str, ...] = ()
+    rivals: int = 1
+    adjusted_p: float | None = None
 
     @property
     def line(self) -> str:
         """The difference in one line of plain text, in the metric's own unit. `shown`: the first configuration is the
-        better one, which it is said to be of no more than alpha / 2 of pairs that are equal."""
+        better one, which is said wrongly of at most 2.5 % of repetitions in which all are equal."""
         whole = len(self.seeds) + len(self.lost)
         lost = f"; {len(self.lost)} of {whole} pairs lost ({'; '.join(self.lost)})" if self.lost else ""
         if self.interval is None:
             return f"{self.name} - {self.rival}: {len(self.seeds)} paired seed(s), too few for an interval{lost}"
         low, high, mean = self.interval.low, self.interval.high, self.interval.mean
         floor = sign_flip_floor(len(self.seeds))
-        better = high < 0 if metric(self.score).direction == "lower" else low > 0
-        verdict = "shown" if better else "shown to be worse" if low > 0 or high < 0 else "not shown"
+        better = mean < 0 if metric(self.score).direction == "lower" else mean > 0
+        differs = self.adjusted_p is not None and self.adjusted_p <= 0.05
+        verdict = "not shown" if not differs else "shown" if better else "shown to be worse"
+        family = f"Holm p = {self.adjusted_p:.3f} over {self.rivals} rivals, " if self.rivals > 1 else ""
         return (
             f"{self.name} - {self.rival}: {mean:+.4f}, 95 % interval [{low:+.4f}, {high:+.4f}] ({verdict}), "
-            f"n = {len(self.seeds)} paired seeds, sign-flip p = {self.p:.3f} (floor {floor:.3f}){lost}"
+            f"{family}n = {len(self.seeds)} paired seeds, sign-flip p = {self.p:.3f} (floor {floor:.3f}){lost}"
         )
 
 
@@ -186,7 +196,16 @@ def paired_differences(history: SweepHistory, score: str, *, test: bool = False)
     first, *others = list(values) or [""]
     # A repetition that was interrupted may lack whole seeds; those that one configuration has are expected of all.
     seeds = list(dict.fromkeys(seed for found in values.values() for seed in found))
-    return [_difference(first, rival, score, seeds, values) for rival in others]
+    return _adjusted([_difference(first, rival, score, seeds, values) for rival in others])
+
+
+def _adjusted(differences: list[Difference]) -> list[Difference]:
+    """With Holm's p over those that have one: a winner is set against all of its rivals at once."""
+    tested = [one for one in differences if one.interval is not None]
+    if not tested:
+        return differences
+    adjusted = dict(zip(map(id, tested), holm([paired_t_p(one.differences) for one in tested]), strict=True))
+    return [replace(one, rivals=len(tested), adjusted_p=adjusted.get(id(one))) for one in differences]
 
 
 def _value_or_reason(run: RunRecord, score: str, test: bool) -> float | str:

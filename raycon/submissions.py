@@ -26,6 +26,7 @@ MEANINGS = {
     1: "internal error",
     2: "usage or invalid file",
     3: "finished with failed runs",
+    4: "no room in the cluster",
     5: "refused",
     130: "interrupted, its state saved",
 }
@@ -114,7 +115,7 @@ def _append(folder: Path, row: Mapping[str, Any]) -> None:
     """One write of one line: several commands may write at the same time."""
     folder.mkdir(parents=True, exist_ok=True)
     data = (json.dumps(row, allow_nan=False) + "\n").encode()
-    descriptor = os.open(folder / FILE_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(folder / FILE_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, data)
         os.fsync(descriptor)

@@ -15,7 +15,7 @@ from raycon.cluster.engine import Engine, Pace, Report, advance_until
 from raycon.cluster.session import end_leftovers
 from raycon.config import Sweep
 from raycon.driver import Driver
-from raycon.errors import InvalidFile
+from raycon.errors import InvalidFile, RayconError
 from raycon.runs import World
 
 SILENCE = 1.0
@@ -48,9 +48,11 @@ def run_here(
             while config is not None:
                 desk.started(trial, "")
                 config = _attempt(desk, trial, engine)
-            desk.over(trial)
             if desk.finished or desk.halted:
                 break
+            if trial not in desk.assignments:
+                raise RayconError("the search has no run to give, though none is under way")
+            desk.over(trial)
     finally:
         engine.close()
     if desk.error is not None:

@@ -189,7 +189,17 @@ def _caption(study: Study, history: SweepHistory, part: Answers) -> str:
         f"the family; a positive effect is a gain. Rule: {_rule(study)}. The configuration was fixed before these "
         f"seeds were run; budget of every arm: {' or '.join(map(str, epochs))} epochs a run{_searched(study)}; "
         f"test set opened {history.openings} time(s); {failures} run(s) without a result, {taken} taken over from "
-        f"earlier studies. {told}. Study {history.identity[:16]}."
+        f"earlier studies. {_scale(study)}{told}. Study {history.identity[:16]}."
+    )
+
+
+def _scale(study: Study) -> str:
+    """On which scale the effects of a factorial plan are."""
+    if study.design.plan not in ("factorial", "fractional"):
+        return ""
+    return (
+        "Effects over all arms are on the scale of main effects: a two-way one is half of a difference of differences, "
+        "which the other interactions are, a three-way one a quarter. "
     )
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hosts import unavailable
+
 ADDRESS = "10.78.0.1"
 
 PREPARE = f"""
@@ -32,16 +34,8 @@ if [ -e /etc/resolv.conf ]; then mount --bind "$1/resolver" /etc/resolv.conf; fi
 
 def skip_without_namespaces() -> None:
     """Skip the test, saying why, where this user or system cannot make namespaces."""
-    if os.geteuid() != 0:
-        pytest.skip("SKIPPED FOR REAL: namespaces need root")
-    tried = subprocess.run(
-        ["unshare", "--net", "--mount", "--pid", "--uts", "--fork", "--mount-proc", "ip", "link", "set", "lo", "up"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if tried.returncode != 0:
-        pytest.skip(f"SKIPPED FOR REAL: no namespaces here ({tried.stderr.strip()})")
+    if reason := unavailable():
+        pytest.skip(f"SKIPPED FOR REAL: {reason}")
 
 
 def on_own_machine(folder: Path, script: str, seconds: float) -> subprocess.CompletedProcess[str]:

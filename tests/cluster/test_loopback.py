@@ -261,7 +261,7 @@ def test_the_readme_is_followed(client: Client, capsys: pytest.CaptureFixture[st
     # Outside of the host, under a name that `ray stop` looks for.
     bystander = subprocess.Popen(["raylet", "3600"], executable=shutil.which("sleep"))
     try:
-        lines = {line.split()[1]: line for line in commands_of("cluster")}
+        lines = {line.split()[1]: line for line in commands_of("cluster") + commands_of("leave")}
         assert list(lines) == ["get-auth-token", "RAY_AUTH_MODE=token", "up", "submit", "exec", "rsync-down", "down"]
         client(lines["get-auth-token"])
         client(lines["RAY_AUTH_MODE=token"])

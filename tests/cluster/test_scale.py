@@ -39,7 +39,7 @@ def test_a_trial_costs_the_same_at_the_end_as_at_the_beginning() -> None:
     first, last = rows[0], rows[-1]
     assert sum(row["trials"] for row in rows) >= 80
     # Time of the processor: the wall time of a test has other tests in it.
-    assert last["cpu_per_trial"] <= 1.5 * first["cpu_per_trial"], rows
+    assert last["cpu_per_trial"] <= 2 * first["cpu_per_trial"], rows
     assert last["log_per_trial"] <= 1.1 * first["log_per_trial"], rows
     assert last["memory"] - first["memory"] < 64 * 1024**2, rows
 

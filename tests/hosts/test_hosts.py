@@ -58,7 +58,11 @@ def test_a_host_that_was_cut_off_and_killed_comes_back_empty(pair: Hosts) -> Non
     pair.mend("b")
     assert pair.ssh("b", "ls ~").split() == ["mine"]
     number = int(pair.ssh("b", "nohup sleep 600 >/dev/null 2>&1 & echo $!"))
-    inside = [process for process in pair.processes("b") if process.name() == "sleep"]
+    deadline = time.monotonic() + 30
+    # Between fork and exec it has another name.
+    while not (inside := [process for process in pair.processes("b") if process.name() == "sleep"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     assert number > 1 and len(inside) == 1
     pair.kill("b")
     assert [pair.hosts["b"].alive, inside[0].is_running()] == [False, False]

@@ -71,7 +71,7 @@ def _process(number: int, names: list[str], folder: str) -> None:
 
 def _run(how: str, name: str, world: World, folder: str) -> None:
     if world.size > 1:
-        meet, patience = f"file://{folder}/meet-{name}-{how}", timedelta(seconds=100)
+        meet, patience = f"file://{folder}/meet-{name}-{how}", timedelta(seconds=900)
         dist.init_process_group("gloo", init_method=meet, rank=world.rank, world_size=world.size, timeout=patience)
     try:
         state, metrics = _finish(_trial(name, how), world)
