@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import resource
+import socket
 import sys
 import tempfile
 import time
@@ -97,12 +98,21 @@ def simulated(nodes: int, cpus: int) -> Iterator[None]:
     cluster: Any = Cluster()
     try:
         for number in range(nodes):
-            cluster.add_node(num_cpus=cpus, include_dashboard=number == 0)
+            # The usual port of the dashboard may be that of another Ray on this machine.
+            head = {"include_dashboard": True, "dashboard_port": free_port()} if number == 0 else {}
+            cluster.add_node(num_cpus=cpus, **head)
         ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         yield
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def measure(trials: int, nodes: int, cpus: int, epochs: int, folder: Path) -> Meter:
