@@ -195,3 +195,23 @@ def test_a_score_that_the_data_cannot_give_is_refused() -> None:
     with pytest.raises(InvalidFile, match="agrees with or not"):
         check_score("validation/groups/conflicting_accuracy", [trial])
     check_score("validation/groups/worst_accuracy", [trial])
+
+
+@pytest.mark.parametrize(("seeds", "reason"), [([], "one seed at least"), ([3, -1], "-1 is below 0")])
+def test_seeds_that_are_none_are_refused(seeds: list[int], reason: str) -> None:
+    with pytest.raises(InvalidFile, match=reason):
+        check_fresh(seeds, [])
+
+
+def test_several_rivals_share_the_error_rate(tmp_path: Path) -> None:
+    gains = {1: 0.02, 2: 0.05, 3: 0.03, 4: 0.01}
+    plain = {seed: 0.5 for seed in gains}
+    scores = {"winner": {s: 0.5 + g for s, g in gains.items()}, "one": plain, "two": plain, "three": plain}
+    alone = paired_differences(
+        write_repeat(tmp_path / "a", "s", {name: scores[name] for name in ("winner", "one")}), FINE
+    )
+    among = paired_differences(write_repeat(tmp_path / "b", "s", scores), FINE)
+    assert alone[0].adjusted_p is not None and 0.05 / 3 < alone[0].adjusted_p < 0.05
+    assert "(shown)" in alone[0].line and "Holm" not in alone[0].line
+    assert [one.adjusted_p for one in among] == pytest.approx([3 * alone[0].adjusted_p] * 3)
+    assert all("(not shown), Holm p = " in one.line and "over 3 rivals" in one.line for one in among)
