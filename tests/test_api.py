@@ -161,7 +161,7 @@ def test_the_ten_lines_of_the_design(swept: SweepResult, monkeypatch: pytest.Mon
 def test_the_same_repetition_again_runs_nothing(swept: SweepResult, monkeypatch: pytest.MonkeyPatch) -> None:
     without_ray(monkeypatch)
     first = api.repeat(swept.best(), seeds=[11, 12])
-    monkeypatch.setattr("tests.tiny._train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("raycon.training.open_run", lambda *_: pytest.fail("trained again"))
     assert api.repeat(swept.best(), seeds=[11, 12]) == first
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from raycon import api, cli
-from raycon.errors import SomeRunsFailed
+from raycon.errors import RayconError, SomeRunsFailed
 from tests.reporting.synthetic import ALIGNMENT, FINE, Run, realistic_repeat, realistic_sweep, write_sweep
 from tests.tiny import tiny_file, without_ray
 
@@ -334,7 +334,11 @@ def test_ends_that_are_no_success(
 
 def test_a_failed_run_is_exit_code_three(raycon: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_ray(monkeypatch)
-    monkeypatch.setattr("tests.tiny._train", lambda driver, work, observer: driver.ended(work.key, "failed", "no luck"))
+
+    def fail(*_: object) -> None:
+        raise RayconError("no luck")
+
+    monkeypatch.setattr("raycon.training.open_run", fail)
     told = raycon("sweep", tiny_file(tmp_path), "--out", tmp_path / "out", "--tracking", "off", "--quiet")
     assert told.code == 3 and "3 of 3 runs failed" in told.err
     shown = raycon("runs", "show", "tiny", "--out", tmp_path / "out")

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from raycon import one_pass
 from raycon.api import RepeatResult, Settings, SweepResult, repeat, sweep, train
-from raycon.checkpoints import newest_checkpoint
+from raycon.checkpoints import MANIFEST, newest_checkpoint
 from raycon.cli import main
-from raycon.encoder_sources import Found
+from raycon.encoder_sources import Found, checkpoint_of
 from raycon.errors import InvalidFile, MissingData, Refused
 from raycon.history import read_sweep
 from raycon.networks.named import NamedEncoder
@@ -215,3 +215,9 @@ def test_an_encoder_by_name_is_judged_on_data_by_name() -> None:
     assert found.metrics["validation/nearest_neighbours/accuracy"] > 0.3
     with pytest.raises(InvalidFile, match="--data"):
         evaluate("torchvision:resnet18")
+
+
+def test_the_folder_of_a_sweep_means_its_best_run(trained: tuple[SweepResult, RepeatResult]) -> None:
+    result, _ = trained
+    found = checkpoint_of(result.folder)
+    assert found.parent.parent.name == result.best().run.key and (found / MANIFEST).is_file()

@@ -101,7 +101,7 @@ def test_a_reused_run_has_the_scores_that_a_new_one_would_have(out: Path, tmp_pa
 
 
 def test_nothing_is_trained_where_all_is_there(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.tiny._train", lambda *told: pytest.fail("a run was trained"))
+    monkeypatch.setattr("raycon.training.open_run", lambda *_: pytest.fail("a run was trained"))
     claims = {"c": {"effect": "leave_one_out", "of": ["spread"], "margin": 0.01}}
     result = ablate(_space(), settings=_settings(out), claims=claims)
     assert len(_reused(result.history)) == len(result.history.runs) == 6

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from raycon.driver import Assignment, Driver, Finished
-from raycon.runs import Scored, World
+from raycon.cluster.here import run_here
+from raycon.driver import Driver
 
 FINE = "validation/coarse_to_fine/accuracy"
 
@@ -63,26 +63,7 @@ def run_sweep(
     folder: Path,
 ) -> None:
     """What `raycon.cluster.search.run_sweep` does, one run after another in this process."""
-    while isinstance(work := driver.next(), Assignment):
-        _train(driver, work, observer)
-    assert isinstance(work, Finished)
-
-
-def _train(driver: Driver, work: Assignment, observer: Any) -> None:
-    from raycon.training import open_run
-
-    driver.started(work.key)
-    if observer is not None:
-        observer.on_event({"kind": "started", "key": work.key, "number": work.number})
-    run = open_run(work.plain(), World())
-    for event in run.events:
-        if isinstance(event, Scored):
-            place = Path(work.folder) / f"attempt-{work.attempt}" / f"epoch-{event.epoch:04d}"
-            run.save(place)
-            driver.scored(work.key, event.epoch, event.metrics, str(place), event.done)
-    if observer is not None:
-        state = driver.history.run(work.key).state
-        observer.on_event({"kind": "ended", "key": work.key, "number": work.number, "state": state})
+    run_here(driver, sweep, observer=observer, folder=folder)
 
 
 def without_ray(patch: pytest.MonkeyPatch) -> None:

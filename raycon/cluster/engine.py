@@ -25,6 +25,9 @@ from raycon.runs import Progress, Run, RunFactory, Scored, World
 
 COMMUNICATION = re.compile(r"gloo|nccl|connection|broken pipe|timed out|process group|peer", re.IGNORECASE)
 
+SILENCE = 1.0
+"""Seconds between two signs of life of a run."""
+
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory", re.IGNORECASE)
 
 

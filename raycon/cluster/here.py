@@ -11,15 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from raycon.cluster.desk import Desk, Observer
-from raycon.cluster.engine import Engine, Pace, Report, advance_until
+from raycon.cluster.engine import SILENCE, Engine, Pace, Report, advance_until
 from raycon.cluster.session import end_leftovers
 from raycon.config import Sweep
 from raycon.driver import Driver
 from raycon.errors import InvalidFile, RayconError
 from raycon.runs import World
-
-SILENCE = 1.0
-"""Seconds between two signs of life."""
 
 
 def run_here(

@@ -11,13 +11,11 @@ import ray
 from ray import tune
 
 from raycon.checkpoints import is_sound
-from raycon.cluster.engine import Engine, Pace, Report, advance_until
+from raycon.cluster.engine import SILENCE, Engine, Pace, Report, advance_until
 from raycon.cluster.workers import GroupSize, WorkerGroup, process_record
 from raycon.runs import World
 
 POINTER = "pointer.json"
-SILENCE = 1.0
-"""Seconds between two signs of life."""
 
 
 class Slot(tune.Trainable):
