@@ -56,7 +56,9 @@ def on_own_machine(folder: Path, script: str, seconds: float) -> subprocess.Comp
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
+            code = 124
+        finally:
             process.kill()
-            code = process.wait() or 124
+            process.wait()
     told, complaints = ((folder / name).read_text() for name in ("output", "errors"))
     return subprocess.CompletedProcess(shlex.join(inner), code, told, complaints)

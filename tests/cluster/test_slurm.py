@@ -6,8 +6,6 @@ All of it runs in namespaces of its own (see `own_machine`), so no Slurm, Ray or
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,10 +14,11 @@ import pytest
 
 from raycon.history import SweepHistory, read_sweep
 from tests.cluster.own_machine import ADDRESS, on_own_machine, skip_without_namespaces
+from tests.hosts.packages import install_missing
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-PACKAGES = ["slurmd", "slurmctld", "slurm-client", "munge"]
+PACKAGES = {"slurmd": "slurmd", "slurmctld": "slurmctld", "sbatch": "slurm-client", "munged": "munge"}
 
 SPACE = """
 name: slurm-test
@@ -106,21 +105,9 @@ kill "$(cat "$folder/slurmd.pid")" "$(cat "$folder/slurmctld.pid")" "$(cat "$fol
 
 
 def install_slurm() -> None:
-    """Debian's packages, where they are not there. Their services are not started."""
-    if all(shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in ("slurmd", "slurmctld", "munged")):
-        return
-    if shutil.which("apt-get") is None:
-        pytest.skip("SKIPPED FOR REAL: no Slurm here, and no apt-get to install it with")
-    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *PACKAGES]):
-        done = subprocess.run(
-            ["apt-get", *command],
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            pytest.skip(f"SKIPPED FOR REAL: Slurm cannot be installed ({done.stderr.strip()[-200:]})")
+    """Debian's packages, where they are not there."""
+    if missing := install_missing(PACKAGES):
+        pytest.skip(f"SKIPPED FOR REAL: no Slurm here, and none to be had by apt-get: {', '.join(missing)}")
 
 
 def prepare(folder: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import subprocess
 import sys
+
+from tests.hosts.packages import find, install_missing
 
 PACKAGES = {"sshd": "openssh-server", "ssh": "openssh-client", "rsync": "rsync", "ip": "iproute2"}
 TOOLS = ("unshare", "nsenter", "setpriv", "mount", "bash")
@@ -31,8 +32,7 @@ def unavailable() -> str:
         return f"namespaces are Linux's; this is {sys.platform}"
     if os.geteuid() != 0:
         return "hosts as namespaces need root (sudo env PATH=$PATH python -m pytest ...)"
-    install_missing()
-    missing = [name for name in (*PACKAGES, *TOOLS) if find(name) is None]
+    missing = [*install_missing(PACKAGES), *(name for name in TOOLS if find(name) is None)]
     if missing:
         return f"not installed, and not to be had by apt-get: {', '.join(missing)}"
     command = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"]
@@ -41,21 +41,3 @@ def unavailable() -> str:
     )
     said = probe.stderr.strip().splitlines()
     return "" if probe.returncode == 0 else f"namespaces are not permitted: {said[-1] if said else probe.returncode}"
-
-
-def find(name: str) -> str | None:
-    """The path of a program, in the system's folders as well, which the PATH of a user may lack."""
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
-
-
-def install_missing() -> None:
-    """Have apt-get install the packages of the programs that are not there. Its failure shows in what stays missing."""
-    packages = [package for name, package in PACKAGES.items() if find(name) is None]
-    if not packages or shutil.which("apt-get") is None:
-        return
-    settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-    for command in (install, ["apt-get", "update"], install):
-        done = subprocess.run(command, env=settings, capture_output=True, timeout=600, check=False)
-        if done.returncode == 0 and command is install:
-            return

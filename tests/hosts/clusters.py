@@ -159,6 +159,11 @@ class RayCluster:
         """All that submitted commands said, for whoever reads a failure."""
         return self.hosts.folder / "submitted.txt"
 
+    @property
+    def store(self) -> str:
+        """A tracking store that outlives the head."""
+        return f"sqlite:///{self.hosts.shared / 'mlflow.db'}"
+
     def out(self, name: str) -> Path:
         """The folder of a sweep on the disk of the present head."""
         return self.hosts.hosts[HEAD].folder / "home" / "raycon_out" / name

@@ -21,13 +21,13 @@ from typing import Any, Literal
 
 import psutil
 
-from tests.hosts.available import find, unavailable
+from tests.hosts.available import unavailable
+from tests.hosts.packages import SYSTEM, find
 
 ROOT = Path(__file__).parents[2]
 HOME = pwd.getpwuid(0).pw_dir
 CLIENT = "10.77.0.1"
 TIED = ["setpriv", "--pdeathsig", "KILL"]
-SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 PRIVATE = """
 private() {  # TARGET STASH MODE KEPT...: an empty folder over TARGET in which the kept folders are where they were
@@ -174,9 +174,10 @@ class Hosts:
         paths = [Path(sys.base_prefix), Path(sys.prefix), ROOT, self.folder]
         return list(dict.fromkeys(str(path) for pair in paths for path in (pair, pair.resolve())))
 
-    def start(self, name: str, address: str | None = None) -> Host:
-        """Start a host, or one of that name anew after it was killed: with an empty home and /tmp. It answers to ssh
-        when this returns. By default hosts get 10.77.0.10 and up, and keep what they have got."""
+    def start(self, name: str, address: str | None = None, *, disk: Literal["new", "kept"] = "new") -> Host:
+        """Start a host, or one of that name anew after it was killed: another machine with an empty home, or the same
+        one with the home that it had (`disk`), as after a power cut. /tmp is empty either way. It answers to ssh when
+        this returns. By default hosts get 10.77.0.10 and up, and keep what they have got."""
         if name in self.hosts and self.hosts[name].alive:
             raise RuntimeError(f"host {name} runs")
         default = "127.0.0.1" if self.mode == "loopback" else f"10.77.0.{10 + len(self.addresses)}"
@@ -185,6 +186,8 @@ class Hosts:
         self.starts += 1
         own = self.folder / "hosts" / f"{name}-{self.starts}"
         own.mkdir(parents=True)
+        if disk == "kept":
+            (self.hosts[name].folder / "home").rename(own / "home")
         (own / "sshd_config").write_text(SSHD.format(port=self.port, address=place, keys=self.folder))
         flags = ["--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"]
         flags += ["--net"] if self.mode == "network" else []

@@ -3,7 +3,7 @@
 The hosts are namespaces of this machine with an sshd and a raylet each; Ray is brought up by `ray up` and each sweep is
 a `ray submit`. Where namespaces are not permitted, three raylets on one host stand in for the loss of a host, and the
 rest is skipped. docs/cluster.md has a row for each test, with the times that it prints. One command runs them as root,
-installing what is missing: `python -m pytest -m cluster tests/cluster/test_lost_parts.py -s`.
+installing what is missing: `python -m pytest -m cluster tests/cluster/three_hosts -s`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,33 +23,14 @@ from raycon.api import Settings
 from raycon.api import sweep as run_sweep
 from raycon.events import Event, parse
 from raycon.history import LOG_NAME, read_sweep
-from tests.hosts import unavailable
-from tests.hosts.clusters import HEAD, WORKERS, RayCluster, outcome, skip_unless, space, three_hosts, wait_until
-from tests.hosts.nodes import OneMachine, three_nodes
+from tests.hosts.clusters import HEAD, WORKERS, RayCluster, outcome, space, wait_until
+from tests.hosts.nodes import OneMachine
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-EPOCHS, TRIALS = 6, 2
+EPOCHS, TRIALS = 16, 2
 PATIENCE = 600.0
 SCORE = "validation/nearest_neighbours/accuracy"
-MAKE_STORE = "import sys; from mlflow import MlflowClient; MlflowClient(sys.argv[1]).search_experiments()"
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
-    skip_unless(unavailable())
-    with three_hosts(tmp_path_factory.mktemp("hosts")) as made:
-        # The tables of an empty store take longer to make than a run here.
-        made.hosts.run(["python", "-c", MAKE_STORE, store(made)], timeout=PATIENCE)
-        yield made
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneMachine]:
-    if not unavailable():
-        pytest.skip("three hosts are there; three raylets on one are for machines without namespaces")
-    with three_nodes(tmp_path_factory.mktemp("nodes")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +42,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...
     return outcome(run_sweep(path, settings=Settings(out=folder / "out", tracking="off", here=True)).history)
 
 
-def store(cluster: RayCluster) -> str:
-    """A tracking store that outlives the head."""
-    return f"sqlite:///{cluster.hosts.shared / 'mlflow.db'}"
-
-
 class Disturbed:
     """A sweep on the cluster with one run at a time, and what it says of itself."""
 
@@ -74,7 +49,7 @@ class Disturbed:
         self.cluster, self.name = cluster, name
         self.file = cluster.hosts.shared / f"{name}.yaml"
         self.file.write_text(yaml.safe_dump(space(name, data="digits", epochs=EPOCHS, trials=TRIALS)))
-        self.command = ["sweep", str(self.file), "--slots", str(slots), "--json", "--tracking", store(cluster)]
+        self.command = ["sweep", str(self.file), "--slots", str(slots), "--json", "--tracking", cluster.store]
 
     def events(self) -> list[Event]:
         """The log on the present head, as far as it goes."""
@@ -95,6 +70,11 @@ class Disturbed:
 
         wait_until(there, PATIENCE, f"{count} x {kind}", words=self.cluster.words)
         return self.of(kind, after)[count - 1].time
+
+    def goes_on(self, process: subprocess.Popen[bytes], killed: float) -> tuple[float, float]:
+        """When the driver noticed a loss, and when the next epoch after that was scored."""
+        lost = self.until("lost", 1, process, after=killed)
+        return lost, self.until("scored", 1, process, after=lost)
 
     def told(self) -> list[dict[str, Any]]:
         """What `--json` told so far, over all submissions: an event a line."""
@@ -159,88 +139,93 @@ def report(what: str, **seconds: float) -> None:
     print(f"\nMEASURED {what}: {told}")
 
 
-def test_a_killed_worker_process(cluster: RayCluster, undisturbed: list[tuple[Any, ...]]) -> None:
-    sweep = Disturbed(cluster, "worker-killed")
+def test_worker_processes_and_hosts_are_lost(cluster: RayCluster, undisturbed: list[tuple[Any, ...]]) -> None:
+    sweep = Disturbed(cluster, "workers-lost")
     before = len(sweep.told()) if cluster.words.exists() else 0
     with cluster.submitted(*sweep.command) as process:
         sweep.until("scored", 2, process)
-        victim = cluster.process(*sweep.actor())
-        killed = time.time()
-        victim.kill()
-        lost = sweep.until("lost", 1, process)
-        again = sweep.until("scored", 1, process, after=lost)
+        killed = kill_the_process_that_trains(sweep)
+        lost, again = sweep.goes_on(process, killed)
+        report("worker process killed", noticed_after=lost - killed, next_epoch_after=again - killed)
+        victim, cut = lose_the_host_that_trains(sweep)
+        lost, again = sweep.goes_on(process, cut)
+        report("host cut off and killed", noticed_after=lost - cut, next_epoch_after=again - cut)
+        # Now the other one too: there is no room left until a host is back.
+        other, cut = lose_the_host_that_trains(sweep)
+        assert {victim, other} == set(WORKERS)
+        sweep.until("lost", 1, process, after=cut)
+        cluster.hosts.start(victim, disk="kept")
+        back = time.time()
+        joined = back + cluster.wait_for_hosts(victim)
+        again = sweep.until("scored", 1, process, after=back)
+        assert sweep.actor()[0] == victim
+        report("the host back again", member_after=joined - back, next_epoch_after=again - back)
         sweep.finish(process)
     sweep.check(undisturbed, before)
-    report("worker process killed", noticed_after=lost - killed, next_epoch_after=again - killed)
+    cluster.hosts.start(other, disk="kept")
+    cluster.wait_for_hosts(*WORKERS)
 
 
-def test_a_host_cut_off(cluster: RayCluster, undisturbed: list[tuple[Any, ...]]) -> None:
-    sweep = Disturbed(cluster, "host-lost")
+def kill_the_process_that_trains(sweep: Disturbed) -> float:
+    """SIGKILL it: the moment."""
+    victim = sweep.cluster.process(*sweep.actor())
+    killed = time.time()
+    victim.kill()
+    return killed
+
+
+def lose_the_host_that_trains(sweep: Disturbed) -> tuple[str, float]:
+    """Pull its cable and kill it: its name, and the moment."""
+    victim = sweep.actor()[0]
+    assert victim in WORKERS
+    cut = time.time()
+    sweep.cluster.hosts.cut(victim)
+    sweep.cluster.hosts.kill(victim)
+    return victim, cut
+
+
+def test_driver_and_head_are_lost(cluster: RayCluster, undisturbed: list[tuple[Any, ...]]) -> None:
+    sweep = Disturbed(cluster, "head-lost")
     before = len(sweep.told()) if cluster.words.exists() else 0
     with cluster.submitted(*sweep.command) as process:
         sweep.until("scored", 2, process)
-        victim = sweep.actor()[0]
-        assert victim in WORKERS
-        killed = time.time()
-        cluster.hosts.cut(victim)
-        cluster.hosts.kill(victim)
-        lost = sweep.until("lost", 1, process)
-        again = sweep.until("scored", 1, process, after=lost)
-        assert sweep.actor()[0] != victim
-        sweep.finish(process)
-    sweep.check(undisturbed, before)
-    report("host cut off and killed", noticed_after=lost - killed, next_epoch_after=again - killed)
-
-
-def test_a_killed_driver(cluster: RayCluster, undisturbed: list[tuple[Any, ...]]) -> None:
-    sweep = Disturbed(cluster, "driver-killed")
-    before = len(sweep.told()) if cluster.words.exists() else 0
-    with cluster.submitted(*sweep.command) as process:
-        sweep.until("scored", 2, process)
-        opened = sweep.of("opened")[-1]
-        victim = cluster.process(HEAD, opened["pid"])
+        victim = cluster.process(HEAD, sweep.of("opened")[-1]["pid"])
         killed = time.time()
         victim.kill()
         assert process.wait(PATIENCE) != 0, "a killed driver is no success"
         noticed = time.time()
     with cluster.submitted(*sweep.command) as process:
         again = sweep.until("scored", 1, process, after=killed)
+        report("driver killed", noticed_after=noticed - killed, next_epoch_after_the_same_command=again - noticed)
+        lost = lose_the_head(sweep, process)
+    began = time.time()
+    with cluster.submitted(*sweep.command) as process:
+        again = sweep.until("scored", 1, process, after=lost)
+        report("the same command on a new head", next_epoch_after=again - began)
         sweep.finish(process)
     sweep.check(undisturbed, before)
-    report("driver killed", noticed_after=noticed - killed, next_epoch_after_the_same_command=again - noticed)
-
-
-def test_a_lost_head(cluster: RayCluster, undisturbed: list[tuple[Any, ...]]) -> None:
-    sweep = Disturbed(cluster, "head-lost")
-    before = len(sweep.told()) if cluster.words.exists() else 0
-    with cluster.submitted(*sweep.command) as process:
-        sweep.until("scored", 2, process)
-        old = cluster.out(sweep.name)
-        killed = time.time()
-        cluster.hosts.cut(HEAD)
-        cluster.hosts.kill(HEAD)
-        assert process.wait(PATIENCE) != 0, "a lost head is no success"
-        noticed = time.time()
-    cluster.hosts.start(HEAD)
-    assert not cluster.out(sweep.name).exists(), "the new head knows nothing"
-    cluster.down()
-    cluster.up()
-    up = time.time()
-    with cluster.submitted(*sweep.command) as process:
-        again = sweep.until("scored", 1, process, after=killed)
-        sweep.finish(process)
-    sweep.check(undisturbed, before)
-    assert old != cluster.out(sweep.name)
-    assert [attempt.number for attempt in read_sweep(cluster.out(sweep.name)).attempts] == [1, 2]
+    assert [attempt.number for attempt in read_sweep(cluster.out(sweep.name)).attempts] == [1, 2, 3]
     assert (Path(cluster.hosts.shared) / sweep.name / LOG_NAME).read_bytes() == (
         cluster.out(sweep.name) / LOG_NAME
     ).read_bytes()
-    report(
-        "head lost",
-        noticed_after=noticed - killed,
-        new_head_up_after=up - noticed,
-        next_epoch_after_the_same_command=again - up,
-    )
+
+
+def lose_the_head(sweep: Disturbed, process: subprocess.Popen[bytes]) -> float:
+    """Cut the head off, kill it, and bring up another one in its place, with an empty disk: the moment of the cut."""
+    cluster = sweep.cluster
+    old = cluster.out(sweep.name)
+    cut = time.time()
+    cluster.hosts.cut(HEAD)
+    cluster.hosts.kill(HEAD)
+    assert process.wait(PATIENCE) != 0, "a lost head is no success"
+    noticed = time.time()
+    cluster.hosts.start(HEAD)
+    assert not cluster.out(sweep.name).exists(), "the new head knows nothing"
+    assert old != cluster.out(sweep.name)
+    cluster.down()
+    cluster.up()
+    report("head lost", noticed_after=noticed - cut, new_head_up_after=time.time() - noticed)
+    return cut
 
 
 def test_a_lost_raylet_of_one_machine(machine: OneMachine, undisturbed: list[tuple[Any, ...]]) -> None:
