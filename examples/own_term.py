@@ -4,7 +4,9 @@
 
 The function is all there is to write. Its positional parameters are tensors of `raycon.vocabulary`, its keyword-only
 ones are knobs, whose types say what a search space may hold. `features` are compared between images, so several workers
-hand the term the whole batch; it needs to know nothing of them.
+hand the term the whole batch; it needs to know nothing of them. Random numbers would come from the parameter `draws`,
+[N, 32] uniform ones that are an image's own whichever worker has it; torch.rand gives each worker others, which the
+first step of a run refuses.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from raycon.checkpoints import is_sound
+from raycon.checkpoint_storage import usable
 from raycon.config import Sweep, Trial
 from raycon.disk import RealDisk
 from raycon.driver import Driver, Opener, Origin, Sampler, installed_versions
@@ -18,6 +18,8 @@ from raycon.errors import InvalidFile, RayconError, Refused, SomeRunsFailed, nea
 from raycon.events import EventLog
 from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep, read_sweep_file
 from raycon.lock import FolderLock
+from raycon.mirror import mirror_at
+from raycon.object_storage import check_reachable, checked, join
 from raycon.own_code import NO_CODE, OwnCode, activate, keep_code, own_code, refuse_while_loading
 from raycon.repeats import Difference, Listed, ListSampler, check_fresh, check_score, paired_differences, score_of
 from raycon.runs import Progress, Scored
@@ -62,10 +64,10 @@ class Observer(Protocol):
 class Settings:
     """Where and on what a sweep runs; none of it changes a result.
 
-    out: the driver's folder (RAYCON_OUT, else ./raycon_out). storage: where weights go, a folder that all nodes reach
-    (RAYCON_STORAGE, else the sweep's folder in `out`). slots: runs at a time (as many as fit). resources:
-    {'cpu', 'gpu'} of a worker. tracking: an MLflow URI (MLFLOW_TRACKING_URI, else a SQLite file in `out`), or 'off'.
-    require_tracking: fail without it.
+    out: the driver's folder (RAYCON_OUT, else ./raycon_out). storage: where weights go, a folder or an s3:// or gs://
+    URI that all nodes reach (RAYCON_STORAGE, else the sweep's folder in `out`). slots: runs at a time (as many as fit).
+    resources: {'cpu', 'gpu'} of a worker. tracking: an MLflow URI (MLFLOW_TRACKING_URI, else a SQLite file in `out`),
+    or 'off'. require_tracking: fail without it.
     wait_minutes: how long to wait for room in a cluster that is full or has yet to grow.
     here: in this process, one run after another, without Ray; for debuggers, and for runs of less than a second.
     """
@@ -85,12 +87,10 @@ class Settings:
         return Path(self.out or os.environ.get("RAYCON_OUT") or "raycon_out").resolve()
 
     @property
-    def shared(self) -> Path | None:
-        """The storage, absolute, where one is named. Raises InvalidFile for a URI: checkpoints are files."""
+    def shared(self) -> str | None:
+        """The storage, an absolute path or a URI, where one is named. Raises InvalidFile for another kind of URI."""
         named = self.storage or os.environ.get("RAYCON_STORAGE")
-        if named and "://" in named:
-            raise InvalidFile(f"{named} is no folder; mount it on all nodes, docs/cluster.md says how", field="storage")
-        return Path(named).resolve() if named else None
+        return checked(named) if named else None
 
 
 @dataclass(frozen=True)
@@ -458,9 +458,10 @@ def _run(
 ) -> None:
     """The common way of a sweep and a repetition: lock, log, driver, cluster, tracker."""
     folder = settings.folder / name
-    storage = settings.shared / name if settings.shared else folder
+    storage = join(settings.shared, name) if settings.shared else str(folder)
+    check_reachable(storage)
     with FolderLock(folder):
-        log = EventLog(RealDisk(), folder / LOG_NAME, storage / LOG_NAME)
+        log = EventLog(RealDisk(), folder / LOG_NAME, mirror_at(storage) if storage != str(folder) else None)
         driver = Driver(
             wanted,
             name,
@@ -468,8 +469,8 @@ def _run(
             space,
             sampler,
             log,
-            str(storage),
-            usable=lambda p: is_sound(Path(p)),
+            storage,
+            usable=usable,
             shipped=_shipped(code),
         )
         versions = _versions(space, code)

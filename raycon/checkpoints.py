@@ -44,7 +44,8 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping
     draft = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
     draft.mkdir(parents=True)
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft / TENSORS)
-    manifest = {"format": 1, "sha256": _sha256(draft / TENSORS), **facts}
+    size = (draft / TENSORS).stat().st_size
+    manifest = {"format": 1, "sha256": _sha256(draft / TENSORS), "bytes": size, **facts}
     (draft / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
     for path in (draft / TENSORS, draft / MANIFEST, draft):
         _make_durable(path)

@@ -93,8 +93,9 @@ def gather_alike(tensors: Sequence[Tensor]) -> list[Tensor]:
     parameters and of nothing else.
 
     Then all workers want the same of a row, and the sum of their wishes is one's own times the number of workers: the
-    way back costs no communication. Tensors of one type travel together, so that a step has a gather for numbers that
-    carry a gradient, one for those that do not, and one for labels.
+    way back costs no communication. (`raycon.step` refuses terms whose values differ.) Tensors of one type travel
+    together, so that a step has a gather for numbers that carry a gradient, one for those that do not, and one for
+    labels.
     """
     if world_size() == 1:
         return list(tensors)

@@ -9,11 +9,14 @@ import contextlib
 import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import socket
 import sqlite3
+import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +30,13 @@ State = Literal["ok", "warning", "failed"]
 OLDEST_PYTHON = (3, 11)
 LOW_DISK = 2 * 1024**3
 LOW_SHARED_MEMORY = 256 * 1024**2
+ANSWER_PATIENCE = 20.0
+"""Seconds for a file system to answer."""
+LOOK = """import os, sys
+folder = sys.argv[1]
+while not os.path.exists(folder):
+    folder = os.path.dirname(folder)
+os.statvfs(folder)"""
 LARGEST_SKEW = 2.0
 """Seconds. Results are ordered by the driver's clock alone; tokens and storage listings are not."""
 SLOW_ROUND_TRIP = 0.05
@@ -52,9 +62,11 @@ class Check:
 class NodeReport:
     """What one node of a cluster says of itself, and how the driver and the other nodes see it.
 
-    skew: its clock less the driver's, in seconds. storage_error: why it could not write there. sees: the names of the
-    nodes whose files it could read there. unreachable: 'address:port' of others that it could not connect to.
-    gpus: what Ray hands out; devices: what torch finds. error: why there is no report at all.
+    skew: its clock less the driver's, in seconds. storage_error: why it could not write there; storage_silence: why it
+    is not known whether it could. sees: the names of the nodes whose files it could read there. unreachable:
+    'address:port' of others that it could not connect to. gpus: what Ray hands out; devices: what torch finds. token:
+    whether Ray asks for one; token_file: where it lies; token_mode: that file's, where others can read it; token_hash:
+    equal where tokens are. error: why there is no report at all.
     """
 
     name: str
@@ -66,9 +78,13 @@ class NodeReport:
     gpus: float = 0.0
     devices: tuple[str, ...] = ()
     token: bool = False
+    token_file: str = ""
+    token_mode: str = ""
+    token_hash: str = ""
     skew: float = 0.0
     round_trip: float = 0.0
     storage_error: str = ""
+    storage_silence: str = ""
     sees: tuple[str, ...] = ()
     unreachable: tuple[str, ...] = ()
     shared_memory: int = 0
@@ -78,15 +94,48 @@ class NodeReport:
 def local_checks(out: Path, tracking: str, port: int) -> list[Check]:
     """This machine: Python, packages, devices, data sets, the output folder, the MLflow store and the port of its
     page."""
+    folders = {"data sets": data_folder(), "output folder": out, "MLflow": store_file(tracking)}
+    hung = hanging(folders.values())
+    silent = {name: hang(name, folder) for name, folder in folders.items() if folder in hung}
     return [
         check_python(sys.version_info[:3]),
         *check_packages(),
         check_devices(found_devices(), driver_files()),
-        check_data(found_data()),
-        check_folder("output folder", out),
-        check_tracking(tracking),
+        silent.get("data sets") or check_data(found_data()),
+        silent.get("output folder") or check_folder("output folder", out),
+        silent.get("MLflow") or check_tracking(tracking),
         check_port(port),
     ]
+
+
+def hanging(folders: Iterable[Path | None]) -> set[Path]:
+    """Those of the folders whose file system does not answer. A process of its own looks at each and is left behind
+    where it hangs: what waits for a file system, thread or process, may not be ended by anything."""
+    looks = {
+        folder: subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", LOOK, str(folder.absolute())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for folder in folders
+        if folder is not None
+    }
+    deadline, found = time.monotonic() + ANSWER_PATIENCE, set()
+    for folder, process in looks.items():
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            found.add(folder)
+    return found
+
+
+def hang(name: str, folder: Path | None) -> Check:
+    """What is said of a folder whose file system does not answer."""
+    found = f"{folder} did not answer within {ANSWER_PATIENCE:g} s: its file system hangs?"
+    return Check(name, "failed", found, "mount it again when its server answers, or name another folder")
 
 
 def check_python(version: Sequence[int]) -> Check:
@@ -175,10 +224,15 @@ def found_data() -> list[str]:
     return found
 
 
+def data_folder() -> Path:
+    """Where data sets are looked for."""
+    named = os.environ.get("RAYCON_DATA")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "raycon"
+
+
 def check_data(found: Sequence[str]) -> Check:
     """The data sets that are here; a folder that RAYCON_DATA names must be there."""
-    named = os.environ.get("RAYCON_DATA")
-    place = Path(named).expanduser() if named else Path.home() / ".cache" / "raycon"
+    named, place = os.environ.get("RAYCON_DATA"), data_folder()
     told = f"{', '.join(found) or 'none'}; others are looked for in {place}"
     if named and not place.is_dir():
         return Check("data sets", "failed", f"{told}, which is no folder", f"mkdir {place}, or set RAYCON_DATA anew")
@@ -201,6 +255,11 @@ def check_folder(name: str, folder: Path) -> Check:
     return Check(name, "ok", told)
 
 
+def store_file(uri: str) -> Path | None:
+    """The file of an MLflow store; None where it is something else."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
 def check_tracking(uri: str) -> Check:
     """Whether the MLflow store can be used: a server answers, or a database is one."""
     if uri.startswith(("http://", "https://")):
@@ -210,9 +269,9 @@ def check_tracking(uri: str) -> Check:
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             return Check("MLflow", "failed", f"{uri}: {reason}", "start the server, or give --tracking another URI")
-    if not uri.startswith("sqlite:///"):
+    path = store_file(uri)
+    if path is None:
         return Check("MLflow", "ok", uri)
-    path = Path(uri.removeprefix("sqlite:///"))
     if not path.exists():
         return Check("MLflow", "ok", f"{uri}, made by the first sweep")
     try:
@@ -245,8 +304,9 @@ def cluster_checks(reports: Sequence[NodeReport], driver: NodeReport, storage: s
             same("python on nodes", nodes, lambda report: report.python, driver.python),
             *(same(f"{name} on nodes", nodes, package(name), package(name)(driver)) for name in PACKAGES),
             devices_on_nodes(nodes),
-            shared_storage(nodes, storage),
-            tokens(nodes),
+            shared_storage([report for report in reports if not report.error or report.storage_silence], storage),
+            tokens(nodes, driver),
+            *token_files([driver, *nodes]),
             clocks(nodes),
             connections(nodes),
             shared_memory(nodes),
@@ -296,25 +356,47 @@ def shared_storage(nodes: Sequence[NodeReport], storage: str | None) -> Check:
             return Check("shared storage", "ok", "one host: none is needed")
         return Check("shared storage", "warning", "none was named", "--storage FOLDER, one that all nodes mount")
     failed = [f"{report.name} cannot write: {report.storage_error}" for report in nodes if report.storage_error]
-    wrote = [report.name for report in nodes if not report.storage_error]
-    for report in nodes:
+    failed += [f"{report.name} {report.storage_silence}" for report in nodes if report.storage_silence]
+    answering = [report for report in nodes if not report.storage_silence]
+    wrote = [report.name for report in answering if not report.storage_error]
+    for report in answering:
         missing = [name for name in wrote if name not in report.sees]
         if missing:
             failed.append(f"{report.name} does not see what {', '.join(missing)} wrote")
     if failed:
         fix = f"mount the same file system at {storage} on every node (NFS, EFS, Filestore), or name another"
+        if "://" in storage:
+            fix = "give every node the same credentials or role, region and endpoint (docs/cluster.md, Object storage)"
+        if len(answering) < len(nodes) and "://" not in storage:
+            fix += f"; where it hangs: `umount -f -l {storage}` there, and mount it again when its server answers"
         return Check("shared storage", "failed", "; ".join(failed), fix)
     return Check("shared storage", "ok", f"{storage}: written on each of {len(nodes)} nodes, read on all")
 
 
-def tokens(nodes: Sequence[NodeReport]) -> Check:
-    """Whether Ray asks for a token. Without one, whoever reaches a port of the cluster runs code on it."""
+def tokens(nodes: Sequence[NodeReport], driver: NodeReport) -> Check:
+    """Whether Ray asks for a token, and for the same one everywhere. Without one, whoever reaches a port of the cluster
+    runs code on it."""
     without = [report.name for report in nodes if not report.token]
-    if not without:
-        return Check("token", "ok", "asked for on every node")
-    fix = "RAY_AUTH_MODE=token and the same ~/.ray/auth_token on every node (`ray get-auth-token --generate`)"
-    state: State = "warning" if len({report.host for report in nodes}) < 2 else "failed"
-    return Check("token", state, f"not asked for on {', '.join(without)}", fix)
+    if without:
+        fix = "RAY_AUTH_MODE=token and the same ~/.ray/auth_token on every node (`ray get-auth-token --generate`)"
+        state: State = "warning" if len({report.host for report in nodes}) < 2 else "failed"
+        return Check("token", state, f"not asked for on {', '.join(without)}", fix)
+    other = [report.name for report in nodes if driver.token_hash and report.token_hash != driver.token_hash]
+    if other:
+        fix = "copy the driver's token file there (~/.ray/auth_token, mode 600), and start Ray there again"
+        return Check("token", "failed", f"another than the driver's, or none, on {', '.join(other)}", fix)
+    return Check("token", "ok", "asked for on every node, the same on all")
+
+
+def token_files(reports: Sequence[NodeReport]) -> list[Check]:
+    """Whether others can read a file with the token; nothing where there is none."""
+    files = [report for report in reports if report.token_file]
+    open_to_others = [report for report in files if report.token_mode]
+    if open_to_others:
+        told = ", ".join(f"{report.token_file} on {report.name} ({report.token_mode})" for report in open_to_others)
+        paths = " ".join(sorted({shlex.quote(report.token_file) for report in open_to_others}))
+        return [Check("token files", "warning", f"others can read {told}", f"chmod 600 {paths}, there")]
+    return [Check("token files", "ok", f"{len(files)}, each read by its owner alone")] if files else []
 
 
 def clocks(nodes: Sequence[NodeReport]) -> Check:

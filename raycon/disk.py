@@ -13,6 +13,11 @@ class Disk(Protocol):
     def append(self, path: Path, data: bytes) -> None:
         """Write `data` at the end of `path`, which is created where it does not exist. Not durable yet."""
 
+    def extend(self, path: Path, size: int, ending: bytes, data: bytes) -> bool:
+        """Write `data`, durably, at the end of a file that has `size` bytes of which the last are `ending`. False, with
+        nothing written, for any other file and for none. Looking and writing go through one descriptor that was opened
+        just now: what a network file system knows of a path may be older."""
+
     def write(self, path: Path, data: bytes) -> None:
         """Make `data` the whole content of `path`. Neither atomic nor durable: meant for temporary files."""
 
@@ -27,9 +32,6 @@ class Disk(Protocol):
 
     def read(self, path: Path) -> bytes:
         """The whole content. Raises FileNotFoundError."""
-
-    def size(self, path: Path) -> int:
-        """The length of the content in bytes. Raises FileNotFoundError."""
 
     def exists(self, path: Path) -> bool:
         """Whether a file or folder of that name is there."""
@@ -51,6 +53,23 @@ class RealDisk:
         """See `Disk.append`."""
         with path.open("ab") as file:
             file.write(data)
+
+    def extend(self, path: Path, size: int, ending: bytes, data: bytes) -> bool:
+        """See `Disk.extend`."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        with open(descriptor, "ab", buffering=0) as file:
+            if os.fstat(descriptor).st_size != size:
+                return False
+            if os.pread(descriptor, len(ending), size - len(ending)) != ending:
+                return False
+            left = memoryview(data)
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(descriptor)
+        return True
 
     def write(self, path: Path, data: bytes) -> None:
         """See `Disk.write`."""
@@ -78,10 +97,6 @@ class RealDisk:
         """See `Disk.read`."""
         return path.read_bytes()
 
-    def size(self, path: Path) -> int:
-        """See `Disk.size`."""
-        return path.stat().st_size
-
     def exists(self, path: Path) -> bool:
         """See `Disk.exists`."""
         return path.exists()
@@ -95,9 +110,10 @@ class RealDisk:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def write_durably(disk: Disk, path: Path, data: bytes) -> None:
-    """Put `data` into `path` so that at every moment, a power cut included, the file is the old or the new one."""
-    temporary = path.with_name(path.name + ".partial")
+def write_durably(disk: Disk, path: Path, data: bytes, *, draft: str = "") -> None:
+    """Put `data` into `path` so that at every moment, a power cut included, the file is the old or the new one. `draft`
+    goes into the name of the temporary file, where several processes may write at once."""
+    temporary = path.with_name(f"{path.name}{draft}.partial")
     disk.makedirs(path.parent)
     disk.write(temporary, data)
     disk.fsync(temporary)

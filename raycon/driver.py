@@ -26,13 +26,18 @@ from typing import Any, Literal, Protocol
 from raycon.config import Sweep
 from raycon.errors import RayconError, Refused, nearest
 from raycon.events import STATES, EventLog, plain_metrics
+from raycon.hardware import hardware
 from raycon.history import SWEEP_NAME, Process, RunRecord, SweepHistory, read_sweep_file
 from raycon.metric_names import METRICS, metric
+from raycon.object_storage import join
 from raycon.space.canonical import differences
 from raycon.stopping import goes_on, rungs, value_at
 
 Decision = Literal["continue", "stop"]
 SHOWN_DIFFERENCES = 20
+
+CLAIMS = 5
+"""How often a log is opened anew because another driver writes to its mirror meanwhile, before that is written over."""
 
 
 class SpaceLike(Protocol):
@@ -113,6 +118,7 @@ class Opener:
     created: float
     session: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    hardware: str = ""
 
     @classmethod
     def here(cls, session: str = "") -> Opener:
@@ -120,7 +126,8 @@ class Opener:
         import psutil
 
         pid = os.getpid()
-        return cls(socket.gethostname(), pid, psutil.Process(pid).create_time(), session, installed_versions())
+        created = psutil.Process(pid).create_time()
+        return cls(socket.gethostname(), pid, created, session, installed_versions(), hardware())
 
 
 class Driver:
@@ -161,18 +168,22 @@ class Driver:
     def open(self, opener: Opener | None = None) -> None:
         """Read the log, check that it belongs to this search, record a new attempt and rebuild the sampler.
 
-        A sweep that is already finished stays as it is: only a mirror that lags behind is written. Raises Refused where
-        the folder holds runs of another search, with the differences; DamagedLog where the log cannot be trusted.
+        A sweep that is already finished stays as it is: only a mirror that lags behind is written. Else the attempt is
+        recorded before anything else is, so that a driver of an earlier one that still lives stops. Raises Refused
+        where the folder holds runs of another search, with the differences; DamagedLog where the log cannot be trusted.
         """
-        self.history = SweepHistory.of(self.log.open())
-        self._check_identity()
+        for left in reversed(range(CLAIMS)):
+            self.history = SweepHistory.of(self.log.open())
+            self._check_identity()
+            self.attempt = 1 + max((attempt.number for attempt in self.history.attempts), default=0)
+            if self.finished:
+                self._is_open = True
+                self.log.sync(mirror=True)
+                return
+            if self._record_attempt(opener or Opener.here(), insist=not left):
+                break
         self._is_open = True
-        self.attempt = 1 + max((attempt.number for attempt in self.history.attempts), default=0)
-        if self.finished:
-            self.log.sync(mirror=True)
-            return
         self._write_sweep_file()
-        self._record_attempt(opener or Opener.here())
         for run in self.history.runs:
             if not run.finished:
                 self._settle(run)
@@ -247,7 +258,7 @@ class Driver:
         run = self.history.run(key)
         checkpoints = [run.checkpoints[epoch] for epoch in sorted(run.checkpoints, reverse=True)]
         resume = next((checkpoint for checkpoint in checkpoints if self._usable(checkpoint)), None)
-        folder = f"{self.storage}/runs/{key}"
+        folder = join(self.storage, "runs", key)
         place = (key, run.number, self.attempt, 1 + len(run.losses))
         return Assignment(*place, run.trial, folder, resume, self._shipped)
 
@@ -448,9 +459,10 @@ class Driver:
         if not self._is_open:
             raise RuntimeError("the driver is not open")
 
-    def _record_attempt(self, opener: Opener) -> None:
-        self._append(
-            "opened",
+    def _record_attempt(self, opener: Opener, *, insist: bool) -> bool:
+        """False if another driver has written to the mirror since the log was opened."""
+        event = self.log.claim(
+            insist=insist,
             attempt=self.attempt,
             identity=self.identity,
             name=self.name,
@@ -461,8 +473,12 @@ class Driver:
             pid=opener.pid,
             created=opener.created,
             session=opener.session,
+            hardware=opener.hardware,
         )
-        self.log.sync()
+        if event is not None:
+            self.history.add(event)
+            self._wrote = True
+        return event is not None
 
     def _check_identity(self) -> None:
         """A folder without a run is free, whatever a crash or an attempt that was refused has left in it."""

@@ -11,10 +11,11 @@ from raycon.config import Trial
 from raycon.datasets import describe
 from raycon.errors import InvalidFile, MissingData, RayconError, Refused
 from raycon.evaluation import Judged
-from raycon.history import LOG_NAME, read_sweep
+from raycon.history import LOG_NAME, RunRecord, read_sweep
 from raycon.networks.named import SOURCES, Normalisation, named_encoder
+from raycon.object_storage import last_part, shown
 from raycon.own_code import NO_CODE, OwnCode, activate, kept_code
-from raycon.sealed import final_checkpoint
+from raycon.sealed import final_checkpoint, newest_of
 from raycon.space import trial_from
 from raycon.state import State
 from raycon.train_folder import TRIAL_NAME
@@ -47,7 +48,8 @@ def named(encoder: str, weights: str, size: int | None, normalisation: Normalisa
 
 def checkpoint_of(path: Path) -> Path:
     """The checkpoint that a path means: itself, the folder of its tensors, the newest sound one of a run's folder, or
-    the last one of the best run in a sweep's folder.
+    the last one of the best run in a sweep's folder. Weights that a sweep keeps elsewhere are found by its log, and
+    fetched where that is object storage.
 
     Raises MissingData where nothing is there, InvalidFile for something else.
     """
@@ -57,11 +59,11 @@ def checkpoint_of(path: Path) -> Path:
     if (path / MANIFEST).is_file():
         return path
     if (path / LOG_NAME).is_file():
-        best = read_sweep(path).best()
-        if best is None:
-            raise MissingData(f"no run of {path} is complete")
-        return final_checkpoint(best, path)
+        return final_checkpoint(_best(path), path)
     if not path.exists():
+        run = _logged(path)
+        if run is not None and run.checkpoint is not None:
+            return newest_of(run)
         raise MissingData(f"{path} does not exist; give a run's folder, a checkpoint, torchvision:NAME or timm:NAME")
     found = newest_checkpoint(path) if path.is_dir() else None
     if found is None:
@@ -81,9 +83,14 @@ def from_checkpoint(path: Path, described: Trial | None, code: OwnCode = NO_CODE
     weights that are damaged or of another configuration.
     """
     checkpoint = checkpoint_of(path)
-    run = checkpoint.parent.parent
+    run, told = checkpoint.parent.parent, str(checkpoint)
     sweep, key, trial = None, None, described
-    if (run / TRIAL_NAME).is_file():
+    if (record := _logged(path.resolve())) is not None:
+        sweep, key = _sweep_of(path.resolve()), record.key
+        code = kept_code(sweep)
+        trial = _trial(record.trial, code)
+        told = shown(record.checkpoint or told) if checkpoint.name == last_part(record.checkpoint or "") else told
+    elif (run / TRIAL_NAME).is_file():
         plain = json.loads((run / TRIAL_NAME).read_text())
         _check_code(plain.pop("code", []), code, run)
         trial = _trial(plain, code)
@@ -99,7 +106,29 @@ def from_checkpoint(path: Path, described: Trial | None, code: OwnCode = NO_CODE
     activate(code)
     state = State(trial, device)
     state.load(checkpoint)
-    return Found(state.step, str(checkpoint), f"{state.step.full}", trial, checkpoint, sweep, key)
+    return Found(state.step, told, f"{state.step.full}", trial, checkpoint, sweep, key)
+
+
+def _sweep_of(path: Path) -> Path:
+    return path if (path / LOG_NAME).is_file() else path.parent.parent
+
+
+def _logged(path: Path) -> RunRecord | None:
+    """The run that a path means by the log of its sweep: the best one for a sweep's folder, or the one whose folder
+    below `runs` it would be; None where no log says."""
+    if (path / LOG_NAME).is_file():
+        return _best(path)
+    if path.parent.name != "runs" or not (path.parent.parent / LOG_NAME).is_file():
+        return None
+    runs = read_sweep(path.parent.parent).runs
+    return next((run for run in runs if run.key == path.name), None)
+
+
+def _best(sweep: Path) -> RunRecord:
+    best = read_sweep(sweep).best()
+    if best is None:
+        raise MissingData(f"no run of {sweep} is complete")
+    return best
 
 
 def _trial(plain: dict[str, object], code: OwnCode) -> Trial:

@@ -12,7 +12,8 @@ Numbers that JSON lacks are stored as the strings "nan", "inf" and "-inf" (see `
 
 Kinds and payloads:
 
-- `opened`    attempt, identity, name, objectives {maximize, minimize}, trials, versions, host, pid, created, session
+- `opened`    attempt, identity, name, objectives {maximize, minimize}, trials, versions, host, pid, created, session,
+  hardware (the host's, in words; older logs lack it)
 - `process`   pid, created, role, host: a process that the driver started, to be ended by a later attempt
 - `asked`     number, key, values, trial, seeds: run `number` exists from here on; durable before anyone works on it
 - `started`   key, attempt, try: a worker took the run up (tries count from 1 over the whole life of the run)
@@ -39,6 +40,7 @@ from typing import Any
 
 from raycon.disk import Disk, write_durably
 from raycon.errors import RayconError, Refused
+from raycon.mirror import FolderMirror, Follower, Judged, Mirror
 
 KINDS = (
     *("opened", "process", "asked", "started", "scored", "finished", "lost", "closed", "reused"),
@@ -46,11 +48,11 @@ KINDS = (
 )
 STATES = ("complete", "pruned", "diverged", "out_of_memory", "failed")
 
+_BESIDE = "sweep.json"
+"""What is fetched with the log: it says what is searched."""
+
 Clock = Callable[[], float]
 """Seconds since 1970, such as `time.time`."""
-
-MIRROR_BURST = 20.0
-"""Seconds of the clock by which writing the mirror may be ahead of its twentieth: one second of writing."""
 
 _CRC_LENGTH = len(',"crc":"01234567"}')
 _OWN_FIELDS = ("seq", "time", "kind", "synced", "crc")
@@ -142,28 +144,32 @@ class EventLog:
     """The log of one sweep: `path` on the driver's disk, copied to `mirror` on storage that outlives the machine.
 
     `append` hands bytes to the disk, `sync` makes them durable: whoever acts on an event syncs first. The mirror
-    follows at each `sync`, by appending what is new. A storage so slow that this would take more than a twentieth of
-    the time is written less often, and then whole (temporary file, then rename); `sync(mirror=True)` writes it in any
-    case. A storage that cannot be written does not stop the sweep: the error stands in `mirror_error` and the copy is
-    tried again.
+    follows at each `sync`; a storage so slow that this would take more than a twentieth of the time is written less
+    often, `sync(mirror=True)` writes it in any case. A storage that cannot be written does not stop the sweep: the
+    error stands in `mirror_error` and the copy is tried again.
 
-    A mirror that has what this log lacks was written by another driver. One that goes on where this log ends is taken
-    over by `open`, one that does not raises Refused, and so does a mirror that changes while this log is written.
+    A mirror that has what this log lacks was written by another driver (see `raycon.mirror`). One that goes on where
+    this log ends is taken over by `open`, and the newest attempt wins: an older driver gets Refused.
     """
 
-    def __init__(self, disk: Disk, path: Path, mirror: Path | None = None, *, clock: Clock = time.time):
+    def __init__(self, disk: Disk, path: Path, mirror: Mirror | Path | None = None, *, clock: Clock = time.time):
         self.disk, self.path, self.clock = disk, path, clock
-        self.mirror = None if mirror is None or mirror == path else mirror
-        self.mirror_error: OSError | None = None
-        self._mirror_due = -math.inf
-        self._mirror_size: int | None = None  # None: unknown, and to be written whole
-        self._unmirrored = b""  # what the mirror lacks, or the end of it where the mirror is to be written whole
+        self._follower: Follower | None = None
+        if mirror is not None and mirror != path:
+            name = mirror.name if isinstance(mirror, Path) else path.name
+            place = FolderMirror(disk, mirror.parent) if isinstance(mirror, Path) else mirror
+            self._follower = Follower(place, name, path, _judge, clock)
         self._unsynced: list[bytes] = []
         self._events: list[Event] = []
         self._synced = 0
-        self._broken: str | None = None
+        self._broken: RayconError | None = None
         self._time = -math.inf
         self._opened = False
+
+    @property
+    def mirror_error(self) -> OSError | None:
+        """Why the mirror could not be written last; None where it could."""
+        return None if self._follower is None else self._follower.error
 
     def open(self) -> list[Event]:
         """Read the log, cut a torn tail off, and be ready to append. Where the folder holds no event at all, or the
@@ -171,9 +177,11 @@ class EventLog:
         self.disk.makedirs(self.path.parent)
         data = self.disk.read(self.path) if self.disk.exists(self.path) else b""
         self._events, good = parse(data, str(self.path))
-        if self.mirror is not None and self.disk.exists(self.mirror) and self._is_ahead(self.mirror, data[:good]):
-            data = self._fetch(self.mirror)
-            self._events, good = parse(data, str(self.path))
+        if self._follower is not None:
+            copy = self._follower.ahead_of(data[:good])
+            if copy is not None:
+                data = self._fetch(self._follower.mirror, copy)
+                self._events, good = parse(data, str(self.path))
         if good < len(data):
             self.disk.truncate(self.path, good)
         if self._events:
@@ -181,10 +189,32 @@ class EventLog:
             self.disk.fsync(self.path)
             self._time = self._events[-1].time
         self._synced = len(self._events)
-        if self.mirror is not None:
-            self._compare_mirror(self.mirror, data[:good])
+        if self._follower is not None:
+            self._follower.settle(data[:good])
         self._opened = True
         return list(self._events)
+
+    def claim(self, *, insist: bool = False, **payload: Any) -> Event | None:
+        """Add the `opened` event of a new attempt to the log as it was opened: first in the mirror, so that an older
+        driver stops at its next write, then here, durably.
+
+        None, with nothing written, if the mirror has changed since `open`, which is to be called again then; with
+        `insist` what an older attempt wrote there meanwhile is written over.
+        """
+        self._check_writable()
+        event, line = self._next_line("opened", payload)
+        if self._follower is not None:
+            whole = (self.disk.read(self.path) if self._events else b"") + line
+            try:
+                if not self._follower.claim(whole, insist=insist):
+                    return None
+            except Refused as error:
+                self._broken = error
+                raise
+        self._write(event, line)
+        self._make_durable()
+        self._unsynced.clear()
+        return event
 
     def read(self) -> list[Event]:
         """All events so far, those that are not yet synced included."""
@@ -194,108 +224,81 @@ class EventLog:
         """Add an event, not yet durable. Raises RayconError when the disk cannot take it; the log is then closed for
         writing, because what the file ends with is unknown until it is opened again."""
         self._check_writable()
-        if kind not in KINDS:
-            raise ValueError(f"unknown kind of event {kind!r}")
-        self._time = max(self._time, round(self.clock(), 6))
-        event = Event(len(self._events), self._time, kind, payload)
-        line = encode(event, self._synced)
-        try:
-            self.disk.append(self.path, line)
-        except OSError as error:
-            raise self._break(error) from error
-        self._events.append(event)
-        self._unsynced.append(line)
+        event, line = self._next_line(kind, payload)
+        self._write(event, line)
         return event
 
     def sync(self, *, mirror: bool = False) -> None:
         """Make all events durable; with `mirror` also copy them to the mirror now, where there is one."""
         self._check_writable()
         if self._synced < len(self._events):
-            try:
-                self.disk.fsync(self.path)
-            except OSError as error:
-                raise self._break(error) from error
-            self._synced = len(self._events)
-            if self._unmirrored:
-                self._mirror_size = None
-            self._unmirrored = b"".join(self._unsynced)
+            self._make_durable()
+            if self._follower is not None:
+                self._follower.add(b"".join(self._unsynced))
             self._unsynced.clear()
-        if self.mirror is None or not self._unmirrored:
+        if self._follower is None:
             return
-        if mirror or self.clock() >= self._mirror_due - MIRROR_BURST:
-            self._follow(self.mirror)
+        try:
+            self._follower.follow(lambda: self.disk.read(self.path), now=mirror)
+        except Refused as error:
+            self._broken = error
+            raise
 
     def write_beside(self, name: str, data: bytes) -> None:
         """Write a small file atomically and durably into the log's folder, and into the mirror's."""
         write_durably(self.disk, self.path.with_name(name), data)
-        if self.mirror is not None:
+        if self._follower is not None:
             try:
-                write_durably(self.disk, self.mirror.with_name(name), data)
+                self._follower.mirror.write(name, data)
             except OSError as error:
-                self.mirror_error = error
+                self._follower.error = error
 
-    def _is_ahead(self, mirror: Path, own: bytes) -> bool:
-        """Whether the mirror goes on where this log ends. Raises Refused where it tells another story. A mirror that
-        cannot be read is behind, unless there is nothing else."""
-        if not own:
-            return True
-        copy = self.disk.read(mirror)
+    def _fetch(self, mirror: Mirror, log: bytes) -> bytes:
+        beside = mirror.read(_BESIDE)
+        if beside is not None:
+            write_durably(self.disk, self.path.with_name(_BESIDE), beside)
+        write_durably(self.disk, self.path, log)
+        return log
+
+    def _next_line(self, kind: str, payload: dict[str, Any]) -> tuple[Event, bytes]:
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind of event {kind!r}")
+        self._time = max(self._time, round(self.clock(), 6))
+        event = Event(len(self._events), self._time, kind, payload)
+        return event, encode(event, self._synced)
+
+    def _write(self, event: Event, line: bytes) -> None:
         try:
-            copy = copy[: parse(copy, str(mirror))[1]]
-        except DamagedLog:
-            return False
-        if not (own.startswith(copy) or copy.startswith(own)):
-            raise self._two_drivers(mirror)
-        return len(copy) > len(own)
-
-    def _fetch(self, mirror: Path) -> bytes:
-        for name in ("sweep.json", self.path.name):
-            source = mirror.with_name(name) if name != self.path.name else mirror
-            if self.disk.exists(source):
-                write_durably(self.disk, self.path.with_name(name), self.disk.read(source))
-        return self.disk.read(self.path)
-
-    def _compare_mirror(self, mirror: Path, own: bytes) -> None:
-        """Find out whether the mirror is the same as what has been read here."""
-        same = self.disk.exists(mirror) and self.disk.read(mirror) == own
-        self._mirror_size = len(own) if same else None
-        self._unmirrored = b"" if same else own
-
-    def _follow(self, mirror: Path) -> None:
-        """Bring the mirror up to date, by appending what was synced last if it has all else, or whole. What was synced
-        here in two goes must not come into one append: a torn one could leave the later without the earlier."""
-        began = self.clock()
-        size, self._mirror_size = self._mirror_size, None
-        try:
-            if size is not None and self.disk.exists(mirror) and self.disk.size(mirror) == size:
-                self.disk.append(mirror, self._unmirrored)
-                self.disk.fsync(mirror)
-                size += len(self._unmirrored)
-            else:
-                whole = self.disk.read(self.path)
-                if self.disk.exists(mirror) and self._is_ahead(mirror, whole):
-                    raise self._two_drivers(mirror)
-                write_durably(self.disk, mirror, whole)
-                size = len(whole)
-            self._mirror_size, self._unmirrored, self.mirror_error = size, b"", None
+            self.disk.append(self.path, line)
         except OSError as error:
-            self.mirror_error = error
-        ended = self.clock()
-        self._mirror_due = max(self._mirror_due, ended) + 20 * (ended - began)
+            raise self._break(error) from error
+        self._events.append(event)
+        self._unsynced.append(line)
 
-    def _two_drivers(self, mirror: Path) -> Refused:
-        self._broken = (
-            f"{mirror} does not tell the same as {self.path}: another driver has gone on with this sweep; "
-            "move one of the two folders away"
-        )
-        return Refused(self._broken)
+    def _make_durable(self) -> None:
+        try:
+            self.disk.fsync(self.path)
+        except OSError as error:
+            raise self._break(error) from error
+        self._synced = len(self._events)
 
     def _check_writable(self) -> None:
         if not self._opened:
             raise RuntimeError("the event log is not open")
         if self._broken is not None:
-            raise RayconError(self._broken)
+            raise self._broken
 
     def _break(self, error: OSError) -> RayconError:
-        self._broken = f"cannot write {self.path}: {error.strerror or error}; what was recorded before is kept"
-        return RayconError(self._broken)
+        told = f"cannot write {self.path}: {error.strerror or error}; what was recorded before is kept"
+        self._broken = RayconError(told)
+        return self._broken
+
+
+def _judge(data: bytes) -> Judged | None:
+    """What can be read of a log, for `raycon.mirror`."""
+    try:
+        events, good = parse(data)
+    except DamagedLog:
+        return None
+    attempts = (event.get("attempt") for event in events if event.kind == "opened")
+    return Judged(data[:good], max((attempt for attempt in attempts if isinstance(attempt, int)), default=0))

@@ -101,6 +101,7 @@ class Attempt:
     versions: dict[str, str]
     trials: int
     closed_at: float | None = None
+    hardware: str = ""
 
 
 @dataclass
@@ -218,6 +219,7 @@ class SweepHistory:
                 event["session"],
                 event["versions"],
                 event["trials"],
+                hardware=str(event.get("hardware", "")),
             )
         )
         self.processes.append(Process(event["pid"], event["created"], "driver", event["host"], event["attempt"]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import os
 import socket
 from pathlib import Path
@@ -10,13 +12,20 @@ from types import TracebackType
 
 from raycon.errors import Refused
 
+logger = logging.getLogger("raycon")
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What file systems without locks answer."""
+
 
 class FolderLock:
     """Holds `<folder>/lock` until `release` or the end of the process, SIGKILL included (the system frees the lock).
 
     The file stays where it is: removing it would let two processes hold locks on two files of one name. Its content,
-    pid and host, is for people. On network file systems `flock` may hold per machine only.
-    Raises `Refused` where another process, or another lock of this one, holds the folder.
+    pid and host, is for people. On network file systems `flock` may hold per machine only, and some have no locks at
+    all (NFS without its lock daemon, Lustre mounted without `flock`): there the folder is taken with a warning, since
+    nothing could ever be written to it otherwise. Raises `Refused` where another process, or another lock of this one,
+    holds the folder, and where the file system fails to say so.
     """
 
     def __init__(self, folder: Path):
@@ -32,9 +41,15 @@ class FolderLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-            os.close(descriptor)
-            raise Refused(f"{self.path.parent} is locked by {holder}") from error
+            if error.errno in NO_LOCKS:
+                told = "%s cannot be locked (%s); see to it yourself that one process at a time works on it"
+                logger.warning(told, self.path.parent, error.strerror)
+            else:
+                holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
+                os.close(descriptor)
+                held = error.errno in (errno.EWOULDBLOCK, errno.EACCES)
+                reason = f"is locked by {holder}" if held else f"cannot be locked: {error.strerror or error}"
+                raise Refused(f"{self.path.parent} {reason}") from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         self._descriptor = descriptor

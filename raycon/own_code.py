@@ -29,6 +29,7 @@ from typing import Any
 from raycon.disk import RealDisk, write_durably
 from raycon.errors import InvalidFile, RayconError, Refused, nearest
 from raycon.history import read_sweep_file
+from raycon.object_storage import ObjectFolder, is_uri
 from raycon.own_source import check_imports, text_of
 from raycon.signatures import read_signature
 from raycon.vocabulary import VOCABULARY
@@ -284,12 +285,14 @@ def _entries(code: OwnCode) -> dict[str, dict[str, Any]]:
     return found
 
 
-def keep_code(code: OwnCode, folders: Iterable[Path]) -> None:
-    """Writes a copy of every text into `code/` of each folder, under its hash."""
+def keep_code(code: OwnCode, folders: Iterable[Path | str]) -> None:
+    """Writes a copy of every text into `code/` of each folder or URI, under its hash."""
     for folder in folders:
         for text, digest in zip(code.texts, code.hashes, strict=True):
-            path = folder / FOLDER / f"{digest}.py"
-            if not path.is_file():
+            path = Path(folder) / FOLDER / f"{digest}.py"
+            if is_uri(folder):
+                ObjectFolder(str(folder)).write(f"{FOLDER}/{digest}.py", text.encode())
+            elif not path.is_file():
                 write_durably(RealDisk(), path, text.encode())
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from raycon.checkpoints import is_sound
+from raycon.checkpoint_storage import usable
 from raycon.disk import RealDisk
 from raycon.driver import Origin
 from raycon.errors import RayconError
@@ -96,7 +96,7 @@ def _matching(history: SweepHistory, wanted: Mapping[str, list[int]]) -> Iterato
 def _is_kept(run: RunRecord) -> bool:
     """Complete in its last epoch, and its weights there for a later look at the test set, where it kept any."""
     whole = run.state == "complete" and run.final_epoch == run.last_epoch == run.total_epochs
-    return whole and (run.checkpoint is None or is_sound(Path(run.checkpoint)))
+    return whole and (run.checkpoint is None or usable(run.checkpoint))
 
 
 def _computing(versions: Mapping[str, str]) -> dict[str, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from raycon.checkpoints import newest_checkpoint
+from raycon.checkpoint_storage import kept_copy, local_copy, newest_place
 from raycon.disk import RealDisk
 from raycon.errors import Refused
 from raycon.events import EventLog, plain_metrics
 from raycon.history import LOG_NAME, RunRecord, SweepHistory
 from raycon.lock import FolderLock
+from raycon.object_storage import above, last_part, shown
 from raycon.own_code import activate, kept_code
 
 
@@ -31,12 +32,13 @@ def open_test_set(folder: Path, on_run: Callable[[RunRecord], None] = lambda run
             raise Refused("these runs are of a loop of your own, whose weights raycon cannot score")
         activate(code)
         waiting = [run for run in history.runs if run.state == "complete" and not run.test]
-        weights = {run.key: final_checkpoint(run, folder) for run in waiting}
+        weights = {run.key: final_place(run, folder) for run in waiting}
         if waiting:
             log.append("test_opened", runs=[run.key for run in waiting])
             log.sync()
         for run in waiting:
-            metrics = score_test(run, weights[run.key])
+            with local_copy(weights[run.key]) as checkpoint:
+                metrics = score_test(run, Path(checkpoint or ""))
             log.append("test_scored", key=run.key, metrics=plain_metrics(metrics))
             log.sync()
             on_run(run)
@@ -70,22 +72,44 @@ def _check_may_open(history: SweepHistory, folder: Path) -> None:
 
 
 def final_checkpoint(run: RunRecord, folder: Path) -> Path:
-    """The sound checkpoint of the last epoch of a run: where the worker put it, or in `folder` if that was moved.
+    """The folder with the checkpoint of the last epoch of a run; one on object storage is fetched, and stays until this
+    process ends. Raises as `final_place`, and DamagedCheckpoint for one that was fetched and is not whole."""
+    try:
+        return kept_copy(final_place(run, folder))
+    except OSError as error:
+        raise Refused(f"the weights of run {run.key} cannot be fetched: {error}") from error
 
-    Raises Refused where there is none.
-    """
-    places = [folder / "runs" / run.key]
+
+def newest_of(run: RunRecord) -> Path:
+    """The folder with the newest sound checkpoint that is left of a run that kept any; fetched as `final_checkpoint`
+    does. Raises Refused where there is none."""
+    kept = above(run.checkpoint or "", 2)
+    try:
+        newest = newest_place(kept)
+        if newest is not None:
+            return kept_copy(newest)
+    except OSError as error:
+        raise Refused(f"the weights of run {run.key} cannot be fetched: {error}") from error
+    raise Refused(f"run {run.key} has no sound checkpoint left in {shown(kept)}")
+
+
+def final_place(run: RunRecord, folder: Path) -> str:
+    """Where the sound checkpoint of the last epoch of a run lies, a folder or a URI: where the worker put it, or in
+    `folder` if that was moved. Raises Refused where there is none, and where the storage does not answer."""
+    places = [str(folder / "runs" / run.key)]
     if run.checkpoint:
-        places.insert(0, Path(run.checkpoint).parents[1])
-    found = [checkpoint for place in places if (checkpoint := newest_checkpoint(place)) is not None]
+        places.insert(0, above(run.checkpoint, 2))
+    try:
+        found = [checkpoint for place in places if (checkpoint := newest_place(place)) is not None]
+    except OSError as error:
+        raise Refused(f"{shown(places[0])} cannot be read: {error}") from error
     if not found:
-        raise Refused(f"run {run.key} has no sound checkpoint left in {places[0]}, so it cannot be tested")
+        raise Refused(f"run {run.key} has no sound checkpoint left in {shown(places[0])}, so it cannot be tested")
     last = f"epoch-{run.total_epochs:04d}"
-    final = [checkpoint for checkpoint in found if checkpoint.name == last]
+    final = [checkpoint for checkpoint in found if last_part(checkpoint) == last]
     if not final:
-        raise Refused(
-            f"the newest sound checkpoint of run {run.key} is {found[0].name}, not {last} with its last weights"
-        )
+        newest = last_part(found[0])
+        raise Refused(f"the newest sound checkpoint of run {run.key} is {newest}, not {last} with its last weights")
     return final[0]
 
 

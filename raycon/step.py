@@ -14,6 +14,7 @@ from torch.nn import functional
 from raycon.collectives import gather_alike, gather_rows, rank, world_size
 from raycon.config import Trial
 from raycon.datasets import Described, normalise
+from raycon.errors import InvalidFile
 from raycon.losses import MEASURES, TERMS
 from raycon.networks import NETWORKS
 from raycon.networks.auxiliary import Auxiliary, Shapes
@@ -34,7 +35,8 @@ def _projection(trial: Trial, plan: Plan, *, own: bool = False) -> tuple[int, ..
     asked = {name for part in (*plan.providers, *plan.terms) for name in part.inputs.values()}
     if own:
         asked &= {name for part in plan.providers if part.kind == "encoder" for name in part.provides}
-    asked.discard("bias_features")  # they come from a head of their own
+    networks = [part for part in plan.providers if part.kind == "network"]
+    asked -= {name for part in networks if NETWORKS[part.function].has_own_head for name in part.provides}
     return trial.encoder.projection if any(name.endswith("features") for name in asked) else ()
 
 
@@ -65,6 +67,7 @@ class Step(nn.Module):
             if part.kind == "network" and part.key not in self.networks:
                 self.networks[part.key] = NETWORKS[part.function](shapes, **part.knobs)
         _configure(self, trial)
+        self.compared = False
         self.last: Mapping[str, Tensor] = {}
 
     @property
@@ -114,6 +117,9 @@ class Step(nn.Module):
             inputs = self._inputs(term, step | gathered if term.pairwise else step)
             values.append(TERMS[term.function](*inputs, **term.knobs))
             measured += _measure(term, inputs)
+        if not self.compared:
+            _refuse_unlike(self.plan.terms, values)
+            self.compared = True
         total = torch.stack([term.weight * value for term, value in zip(self.plan.terms, values, strict=True)]).sum()
         for network in self.auxiliaries.values():
             if network.trains_itself:
@@ -181,6 +187,30 @@ def _configure(step: Step, trial: Trial) -> None:
             module.scope = trial.training.batch_statistics
         elif isinstance(module, InChunks):
             module.chunk = trial.training.chunk
+
+
+@torch.no_grad()
+def _refuse_unlike(terms: Sequence[Part], values: Sequence[Tensor]) -> None:
+    """Raises InvalidFile, on all workers, for a pairwise term whose value is not the same on all of them.
+
+    `gather_alike` is right for what every worker computes alike, and would give a wrong gradient, silently, for the
+    rest: above all a term with random numbers of its own. Machines of different kinds may round differently. That the
+    gradient is the same where the value is, is not looked at.
+    """
+    gathered = [(term, value) for term, value in zip(terms, values, strict=True) if term.pairwise]
+    if world_size() == 1 or not gathered:
+        return
+    found = gather_rows(torch.stack([value for _, value in gathered])[None])
+    alike = torch.isclose(found, found[:1], rtol=1e-3, atol=1e-6, equal_nan=True).all(0)
+    for place, (term, _) in enumerate(gathered):
+        if not alike[place]:
+            told = ", ".join(f"{value:.6g}" for value in found[:, place].tolist())
+            reason = (
+                f"{term.function} was given the same images on every worker and made {told} of them: a term that "
+                "compares images must have the same value everywhere. Random numbers come from its parameter `draws`, "
+                "never from torch.rand, NumPy or random; a network's buffers must be the same on every worker"
+            )
+            raise InvalidFile(reason, field=f"objective.{term.key}")
 
 
 @torch.no_grad()

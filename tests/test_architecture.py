@@ -18,7 +18,7 @@ ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "seeding", "knobs", "runs", "methods"),
+    ("errors", "seeding", "knobs", "runs", "methods", "hardware"),
     (
         "own_source",
         "vocabulary",
@@ -28,9 +28,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "signatures",
         "config",
         "disk",
+        "object_storage",
         "collectives",
     ),
-    ("losses", "transforms", "statistics", "population", "checkpoints", "lock", "events"),
+    (
+        *("losses", "transforms", "statistics", "population"),
+        *("checkpoints", "checkpoint_storage", "lock", "mirror", "events"),
+    ),
     ("datasets", "history", "stopping", "submissions"),
     ("networks", "scores"),
     ("objective", "own_code", "fine_tuning", "further_images"),

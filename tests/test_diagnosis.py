@@ -8,6 +8,7 @@ import os
 import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,10 +28,12 @@ from raycon.diagnosis import (
     check_tracking,
     cluster_checks,
     failed,
+    hanging,
+    local_checks,
 )
 
 VERSIONS = {"raycon": "0.1.0", "torch": "2.14.1", "ray": "2.60.0"}
-DRIVER = NodeReport("driver", "", "head", "3.11.7", VERSIONS)
+DRIVER = NodeReport("driver", "", "head", "3.11.7", VERSIONS, token_file="/home/me/.ray/auth_token", token_hash="1f")
 
 
 def node(name: str, **changes: object) -> NodeReport:
@@ -42,6 +45,8 @@ def node(name: str, **changes: object) -> NodeReport:
         versions=VERSIONS,
         cpus=8,
         token=True,
+        token_file="/home/ray/.ray/auth_token",
+        token_hash="1f",
         round_trip=0.001,
         sees=("a", "b"),
         shared_memory=2**31,
@@ -70,6 +75,13 @@ def test_a_sound_cluster_has_no_fault() -> None:
         ({"gpus": 2.0, "devices": ("H100",)}, "devices on nodes", "b: Ray has 2 GPU, torch 1", "driver"),
         ({"storage_error": "Permission denied"}, "shared storage", "b cannot write: Permission denied", "mount"),
         ({"sees": ("b",)}, "shared storage", "b does not see what a wrote", "mount the same file system at /shared"),
+        (
+            {"storage_silence": "did not answer within 30 s: the storage hangs?", "sees": ()},
+            "shared storage",
+            "b did not answer within 30 s: the storage hangs?",
+            "where it hangs: `umount -f -l /shared` there",
+        ),
+        ({"token_hash": "2e"}, "token", "another than the driver's, or none, on b", "copy the driver's token file"),
         ({"token": False}, "token", "not asked for on b", "RAY_AUTH_MODE=token"),
         ({"skew": -3.5}, "clocks", "at most 3.50 s from the driver's (b)", "time service"),
         ({"unreachable": ("10.0.0.1:4711",)}, "ports between nodes", "b does not reach 10.0.0.1:4711", "open all TCP"),
@@ -88,7 +100,11 @@ def test_what_is_wrong_with_a_node_is_named_with_its_repair(
 
 @pytest.mark.parametrize(
     ("change", "name"),
-    [({"round_trip": 0.2}, "ports between nodes"), ({"shared_memory": 2**26}, "shared memory")],
+    [
+        ({"round_trip": 0.2}, "ports between nodes"),
+        ({"shared_memory": 2**26}, "shared memory"),
+        ({"token_mode": "0644"}, "token files"),
+    ],
 )
 def test_what_is_slow_or_small_is_a_warning(change: dict[str, object], name: str) -> None:
     checks = judged(node("a"), node("b", **change))
@@ -100,6 +116,25 @@ def test_one_host_needs_neither_storage_nor_token() -> None:
     one = judged(node("a", host="h", token=False), node("b", host="h", token=False), storage=None)
     assert one["shared storage"].state == "ok" and one["token"].state == "warning"
     assert judged(node("a"), node("b"), storage=None)["shared storage"].state == "warning"
+
+
+def test_a_token_that_others_can_read_is_told_with_its_place_on_nodes_and_driver() -> None:
+    b = node("b", token_mode="0644", token_file="/a b/token")
+    checks = cluster_checks([node("a"), b], replace(DRIVER, token_mode="0640"), "/shared")
+    (check,) = [check for check in checks if check.name == "token files"]
+    assert check.found == "others can read /home/me/.ray/auth_token on driver (0640), /a b/token on b (0644)"
+    assert check.fix == "chmod 600 '/a b/token' /home/me/.ray/auth_token, there"
+
+
+def test_a_storage_that_hangs_on_one_node_is_judged_on_the_others() -> None:
+    silent = node("b", storage_silence="did not answer within 30 s: the storage hangs?", sees=())
+    (check,) = [
+        check
+        for check in cluster_checks([node("a", sees=("a",)), silent, node("c", sees=("a",))], DRIVER, "/shared")
+        if check.name == "shared storage"
+    ]
+    assert check.found.count("; ") == 2
+    assert "a does not see what c wrote" in check.found and "c does not see what c wrote" in check.found
 
 
 def test_nothing_is_judged_where_nobody_answers() -> None:
@@ -141,6 +176,26 @@ def test_a_folder_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert check_folder("out", tmp_path / "file" / "below").state == "failed"
     monkeypatch.setattr("raycon.diagnosis.LOW_DISK", 2**70)
     assert check_folder("out", tmp_path).state == "warning"
+
+
+def test_a_file_system_that_hangs_does_not_hold_the_doctor_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
+    monkeypatch.setattr("raycon.diagnosis.LOOK", f"import sys\nif 'hung' in sys.argv[1]: {frozen}")
+    monkeypatch.setattr("raycon.diagnosis.ANSWER_PATIENCE", 2.0)
+    monkeypatch.setattr("raycon.diagnosis.found_devices", lambda: ())
+    monkeypatch.setattr("raycon.diagnosis.found_data", lambda: pytest.fail("it would hang"))
+    monkeypatch.setenv("RAYCON_DATA", str(tmp_path / "hung data"))
+    started = time.monotonic()
+    told = local_checks(tmp_path, f"sqlite:///{tmp_path}/hung/mlflow.db", free_port())
+    checks = {check.name: check for check in told}
+    assert time.monotonic() - started < 10
+    assert [name for name, check in checks.items() if check.state == "failed"] == ["data sets", "MLflow"]
+    assert "hung data did not answer within 2 s: its file system hangs?" in checks["data sets"].found
+    assert checks["output folder"].state == "ok"
+
+
+def test_file_systems_that_answer_do_not_hang(tmp_path: Path) -> None:
+    assert hanging([tmp_path, tmp_path / "not" / "there", Path("relative"), None]) == set()
 
 
 def test_the_store_of_mlflow_is_tried(tmp_path: Path) -> None:

@@ -122,20 +122,29 @@ def most_ever(capacity: Capacity, worker: Worker) -> int | None:
     """How many workers the cluster can ever hold; None where that is not known.
 
     Nodes that are there may belong to the declared types or not, so the larger of both is what is sure: too much costs
-    a wait that is told of, too little would refuse what is possible.
+    a wait that is told of, too little would refuse what is possible. Idle machines of one type are given back, and then
+    make room for another.
     """
     head, others = capacity.present[:1], capacity.present[1:]
     there, declared = room(others, worker), capacity.declared
-    if declared is None or declared.most <= len(others):
+    if declared is None:
         return room(head, worker) + there
+    if grows_unseen(capacity):
+        return None
     left, growing = declared.most, 0
     known = [(fits(kind.node, worker), kind.most) for kind in declared.types if kind.node is not None]
-    if any(kind.node is None and kind.most > 0 for kind in declared.types):
-        return None
     for each, most in sorted(known, reverse=True):
         taken = min(most, left)
         growing, left = growing + each * taken, left - taken
     return room(head, worker) + max(there, growing)
+
+
+def grows_unseen(capacity: Capacity) -> bool:
+    """Whether machines may come whose size is not known. Machines of one type that are all there are known."""
+    declared = capacity.declared
+    if declared is None or not any(kind.node is None and kind.most > 0 for kind in declared.types):
+        return False
+    return len(declared.types) > 1 or declared.most > len(capacity.present) - 1
 
 
 def plan_room(capacity: Capacity, worker: Worker, slots: int | None, most_useful: int) -> Slots:
@@ -178,7 +187,7 @@ def total(capacity: Capacity, field: str) -> float:
     head, others = capacity.present[:1], capacity.present[1:]
     there = sum(getattr(node, field) for node in others)
     growing, declared = 0.0, capacity.declared
-    if declared is not None and declared.most > len(others):
+    if declared is not None:
         left = declared.most
         for each, most in sorted(
             ((getattr(kind.node, field), kind.most) for kind in declared.types if kind.node is not None), reverse=True

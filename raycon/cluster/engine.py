@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, cast
 
-from raycon.checkpoints import DamagedCheckpoint, checkpoint_folder
+from raycon.checkpoint_storage import checkpoint_place, local_copy, written_to
+from raycon.checkpoints import DamagedCheckpoint
 from raycon.errors import Diverged, RayconError
 from raycon.runs import Progress, Run, RunFactory, Scored, World
 
@@ -35,7 +35,8 @@ OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory", re.IGNORECASE
 class Report:
     """What an engine tells of a run: a sign of life, a scored epoch, or that the run has ended by its own fault.
 
-    `state` and `reason` are set for `ended` only; `checkpoint` is the folder saved at this epoch, if one was due.
+    `state` and `reason` are set for `ended` only; `checkpoint` is the folder or URI saved at this epoch, if one was
+    due.
     """
 
     kind: Literal["progress", "scored", "ended"]
@@ -115,7 +116,8 @@ class Engine:
         self.assignment = assignment
         try:
             try:
-                self.run = self.factory(assignment, self.world)
+                with local_copy(assignment.get("resume")) as resume:
+                    self.run = self.factory({**assignment, "resume": resume}, self.world)
             except DamagedCheckpoint:
                 self.run = self.factory({**assignment, "resume": None}, self.world)
         except Exception as error:
@@ -160,13 +162,14 @@ class Engine:
         return report
 
     def save_if_due(self, event: Scored) -> str | None:
-        """Save at every `checkpoint_every`-th epoch and at the last one; the folder, or None if none was due."""
+        """Save at every `checkpoint_every`-th epoch and at the last one; the folder or URI, or None if none was due."""
         every = int(self.assignment["trial"].get("training", {}).get("checkpoint_every", 1))
         if self.run is None or not (event.done or event.epoch % every == 0):
             return None
-        target = checkpoint_folder(Path(self.assignment["folder"]), int(self.assignment["attempt"]), event.epoch)
-        self.run.save(target)
-        return str(target)
+        place = checkpoint_place(self.assignment["folder"], int(self.assignment["attempt"]), event.epoch)
+        with written_to(place) as folder:
+            self.run.save(folder)
+        return place
 
     def close(self) -> None:
         """Drop the run in progress, its generator first, and give its memory back. Safe to call twice."""

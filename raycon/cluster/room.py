@@ -27,6 +27,9 @@ WORD_EVERY = 60.0
 """Seconds between two messages."""
 LOOK_EVERY = 0.3
 """Seconds between two looks at what is waited for; what was granted is taken when it no longer grows."""
+USELESS = 5.0
+"""Seconds with fewer runs than slots after which no further ones are asked for: a cluster would start machines for
+runs that there are not."""
 ASKED_AT_ONCE = 64
 """Slots that are asked for at the same time."""
 
@@ -91,6 +94,7 @@ class Admission:
         self.answers: list[Any] = []
         self.granted = 0
         self.looked = 0.0
+        self.full = time.monotonic()
 
     def wait(self, halted: Callable[[], bool]) -> None:
         """Return when one run has room, or when `halted`. Raises LimitHit."""
@@ -123,12 +127,24 @@ class Admission:
     def watch(self, under_way: int, at_work: int) -> None:
         """Called again and again while runs are `under_way`, of which those `at_work` hold their resources: none at
         work means that all of them have lost their place, or never got it. Raises LimitHit."""
-        if self.width < self.plan.slots and under_way >= self.width and at_work >= self.width:
+        now = time.monotonic()
+        self.full = now if under_way >= self.width else self.full
+        if under_way > at_work:
+            self.give_way()
+        elif now - self.full > USELESS:
+            self.close()
+        elif self.width < self.plan.slots and under_way >= self.width:
             self.look()
         if under_way and not at_work:
             self.patience.waiting()
         else:
             self.patience.over()
+
+    def give_way(self) -> None:
+        """A run that was handed out has lost its place: what was granted since then is its own. Held for a further slot
+        it would be waited for in vain."""
+        if self.asked and ray.wait(self.answers, num_returns=1, timeout=0)[0]:
+            self.close()
 
     def close(self) -> None:
         """Take back what was asked for. Safe to call twice."""

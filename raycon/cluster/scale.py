@@ -3,7 +3,8 @@
 A cluster of several nodes is simulated by processes of this machine, and a sweep over runs that do nothing goes through
 all of it: searcher, event log, Tune, actors on each node. Printed are wall time, processor time and memory of the
 driver for each stretch of trials; what grows with the number of trials shows as a difference between the stretches.
-With `--search FILE` the driver alone is measured, over a real space and its Optuna sampler, without Ray.
+With `--search FILE` the driver alone is measured, over a real space and its Optuna sampler, without Ray. `--out` says
+where the event log is written: on a slow disk the wall time shows what waiting for it costs.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def measure(trials: int, nodes: int, cpus: int, epochs: int, folder: Path) -> Me
     return meter
 
 
-def measure_search(file: str, trials: int, folder: Path) -> Meter:
+def measure_search(file: str, overrides: Sequence[str], trials: int, epochs: int, folder: Path) -> Meter:
     """The driver over a real space and its sampler, told of made-up scores, without Ray and without any training."""
     from dataclasses import replace
 
@@ -138,7 +139,7 @@ def measure_search(file: str, trials: int, folder: Path) -> Meter:
     from raycon.disk import RealDisk
     from raycon.space import load
 
-    space = load(file)
+    space = load(file, overrides)
     sweep = replace(space.sweep, trials=trials, stop_early=None)
     log = EventLog(RealDisk(), folder / LOG_NAME, None, clock=time.time)
     driver = Driver(sweep, space.name, space.identity(), space, OptunaSampler(space, sweep), log, str(folder))
@@ -147,7 +148,8 @@ def measure_search(file: str, trials: int, folder: Path) -> Meter:
     while isinstance(assignment := driver.next(), Assignment):
         driver.started(assignment.key, assignment.try_)
         metrics = {name: (assignment.number * 0.618) % 1.0 for name in (*sweep.maximize, *sweep.minimize)}
-        driver.scored(assignment.key, 1, metrics, None, done=True)
+        for epoch in range(1, epochs + 1):
+            driver.scored(assignment.key, epoch, metrics, None, done=epoch == epochs)
         meter.note(assignment.number + 1)
     driver.close()
     return meter
@@ -165,20 +167,28 @@ def lines(stretches: Sequence[Stretch], as_json: bool) -> Iterator[str]:
         yield f"+{done:>5}: {times}, log {one.log_per_trial:.0f} bytes a trial; memory {one.memory / 1024**2:.0f} MB"
 
 
+def parser() -> argparse.ArgumentParser:
+    """What can be asked for."""
+    found = argparse.ArgumentParser(description=__doc__)
+    found.add_argument("--trials", type=int, default=100)
+    found.add_argument("--nodes", type=int, default=3)
+    found.add_argument("--cpus", type=int, default=2, help="logical CPUs of a node")
+    found.add_argument("--epochs", type=int, default=1, help="scored epochs of a trial")
+    found.add_argument("--stretches", type=int, default=5, help="how many parts the trials are told in")
+    found.add_argument("--search", metavar="FILE", help="the driver alone, over this space")
+    found.add_argument("--set", metavar="PATH=VALUE", action="append", default=[], help="changes that space")
+    found.add_argument("--out", metavar="FOLDER", help="the event log lies in a folder of its own there")
+    found.add_argument("--json", action="store_true")
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--nodes", type=int, default=3)
-    parser.add_argument("--cpus", type=int, default=2, help="logical CPUs of a node")
-    parser.add_argument("--epochs", type=int, default=1, help="scored epochs of a trial")
-    parser.add_argument("--stretches", type=int, default=5)
-    parser.add_argument("--search", metavar="FILE", help="the driver alone, over this space")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
+    options = parser().parse_args(arguments)
+    with tempfile.TemporaryDirectory(dir=options.out) as folder:
         if options.search:
-            meter, skip = measure_search(options.search, options.trials, Path(folder)), 0
+            chosen = (options.search, options.set, options.trials, options.epochs)
+            meter, skip = measure_search(*chosen, Path(folder)), 0
         else:
             os.environ.setdefault("RAY_AUTH_MODE", "disabled")
             skip = 2 * options.nodes * options.cpus

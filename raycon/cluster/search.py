@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import pickle
-import shutil
 import signal
 import threading
 import uuid
@@ -25,7 +24,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from raycon.cluster.capacity import Slots, plan_room, worker_of
+from raycon.cluster.capacity import Slots, grows_unseen, plan_room, worker_of
 from raycon.cluster.desk import Desk, Observer
 from raycon.cluster.room import WAIT_MINUTES, Admission
 from raycon.cluster.session import Session, end_leftovers, ray_session
@@ -34,6 +33,7 @@ from raycon.cluster.workers import remove_placement_group
 from raycon.config import Sweep
 from raycon.driver import Driver
 from raycon.errors import InvalidFile, RayconError
+from raycon.object_storage import is_uri, join, remove_tree
 
 GROUP_LEADER_MEMORY = 1024**2
 """Bytes that a trial actor asks for whose workers have resources of their own: Tune refuses to ask for nothing."""
@@ -71,13 +71,13 @@ def run_sweep(
         for process in session.processes:
             driver.process(process["pid"], process["created"], process["role"], process["host"])
         plan = plan_slots(session, sweep, slots, resources)
-        storage = driver.storage if "://" in driver.storage else str(Path(driver.storage).resolve())
+        tune_place = join(driver.storage if is_uri(driver.storage) else str(Path(driver.storage).resolve()), "tune")
         patience = 60 * wait_minutes
-        desk.slot = {**asdict(plan.worker), "factory": factory, "storage": f"{storage}/tune", "patience": patience}
+        desk.slot = {**asdict(plan.worker), "factory": factory, "storage": tune_place, "patience": patience}
         admission = Admission(plan, patience, alone=session.started_here)
         with interruptible(desk), contextlib.closing(admission):
             admission.wait(lambda: desk.halted)
-            tune_until_done(desk, sweep, admission, storage)
+            tune_until_done(desk, sweep, admission, tune_place)
     if desk.error is not None:
         raise desk.error
     if desk.interrupted and not desk.finished:
@@ -87,6 +87,9 @@ def run_sweep(
 def plan_slots(session: Session, sweep: Sweep, slots: int | None, resources: dict[str, float] | None) -> Slots:
     """Fit the sweep to the cluster. Raises InvalidFile where it can never fit: Ray would wait for ever."""
     worker = worker_of(resources, sweep.workers, gpus_there=session.gpus > 0)
+    if resources is None and not worker.gpus and grows_unseen(session.capacity):
+        told = "no GPU is there, and the cluster does not tell whether one may come: every worker takes a CPU"
+        logging.getLogger("raycon").warning("%s. `--gpus 1` asks for a GPU each, `--gpus 0` for none", told)
     return plan_room(session.capacity, worker, slots, sweep.lag + 1)
 
 
@@ -105,16 +108,17 @@ def refuse_missing_gpu(asked: float) -> None:
 
 
 def tune_until_done(desk: Desk, sweep: Sweep, admission: Admission, storage: str) -> None:
-    """Run Tune, and run it anew should it fail itself, until the sweep is finished or halted."""
-    shutil.rmtree(Path(storage) / "tune", ignore_errors=True)
+    """Run Tune, and run it anew should it fail itself, until the sweep is finished or halted. What it keeps in
+    `storage`, a folder or URI of its own, is removed."""
+    remove_tree(storage)
     for _ in range(1 + sweep.retries):
         failure = "Ray Tune ended before the sweep"
         try:
-            tune_once(desk, sweep, admission, f"{storage}/tune")
+            tune_once(desk, sweep, admission, storage)
         except Exception as error:
             failure = f"Ray Tune failed: {type(error).__name__}: {error}"
         finally:
-            shutil.rmtree(Path(storage) / "tune", ignore_errors=True)
+            remove_tree(storage)
         if desk.finished or desk.halted:
             return
         desk.give_back(failure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,7 @@ def start(locally: bool) -> None:
     if not locally:
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
         return
+    keep_token()
     ray.init(
         address="local",
         include_dashboard=True,
@@ -87,10 +89,37 @@ def start(locally: bool) -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
-    token = Path.home() / ".ray" / "auth_token"
+
+
+def token_file() -> Path | None:
+    """The file that Ray takes the token of this process from; None where RAY_AUTH_TOKEN is the token itself."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return None
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return Path(named) if named else Path.home() / ".ray" / "auth_token"
+
+
+def keep_token() -> None:
+    """See to it that nobody else ever reads the token of a Ray that is started here.
+
+    Where there is none Ray makes one, which everybody may read: so it is made before, as Ray does it (256 random bits,
+    in hexadecimal digits). One that is there stays; its file is closed to others. A file that RAY_AUTH_TOKEN_PATH names
+    is the user's: Ray refuses to start where it is missing.
+    """
+    token = token_file()
+    asked = os.environ.get("RAY_AUTH_MODE", "token").lower() == "token"
+    if not asked or token is None or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return
+    # A home that cannot be written to is Ray's to complain of.
     with contextlib.suppress(OSError):
-        # Ray writes it readable for all.
-        token.chmod(0o600)
+        token.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            opened = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            token.chmod(0o600)
+            return
+        with os.fdopen(opened, "w") as file:
+            file.write(secrets.token_hex(32))
 
 
 def session_of(*, started_here: bool) -> Session:

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from raycon.checkpoints import is_sound
+from raycon.checkpoint_storage import usable
 from raycon.cluster.engine import SILENCE, Engine, Pace, Report, advance_until
 from raycon.cluster.workers import GroupSize, WorkerGroup, process_record
 from raycon.runs import World
@@ -95,10 +95,10 @@ class Slot(tune.Trainable):
             raise TypeError(f"a checkpoint of a slot is a folder, not {type(checkpoint).__name__}")
         pointer = json.loads(Path(checkpoint, POINTER).read_text())
         resume = self.assignment["resume"]
-        if resume is not None and is_sound(Path(resume)):
+        if resume is not None and usable(resume):
             return
-        usable = pointer["key"] == self.assignment["key"] and is_sound(Path(pointer["path"]))
-        self.assignment = {**self.assignment, "resume": pointer["path"] if usable else None}
+        good = pointer["key"] == self.assignment["key"] and usable(pointer["path"])
+        self.assignment = {**self.assignment, "resume": pointer["path"] if good else None}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next assignment. What runs the trials stays up."""

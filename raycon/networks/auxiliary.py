@@ -65,6 +65,9 @@ class Auxiliary(nn.Module):
     sized_by_data: ClassVar[tuple[str, ...]] = ()
     """Buffers whose shape follows from the training images; a checkpoint may hold them in another shape."""
 
+    has_own_head: ClassVar[bool] = False
+    """Whether the features that it provides come from a head that is its own: they alone give the encoder none."""
+
     @staticmethod
     def stops_gradient(knobs: Mapping[str, Any]) -> bool:
         """Whether with these knobs no gradient passes from what it provides to its inputs."""

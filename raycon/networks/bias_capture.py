@@ -32,6 +32,7 @@ class BiasCapture(Auxiliary):
     """
 
     provides = ("bias_features",)
+    has_own_head = True
 
     @staticmethod
     def stops_gradient(knobs: Mapping[str, Any]) -> bool:

@@ -27,6 +27,7 @@ class BiasModel(Auxiliary):
     """
 
     provides = ("bias_features",)
+    has_own_head = True
 
     @staticmethod
     def stops_gradient(knobs: Mapping[str, Any]) -> bool:

@@ -23,6 +23,7 @@ from raycon.disk import RealDisk
 from raycon.errors import RayconError, Refused
 from raycon.events import Event, decode, encode, parse
 from raycon.history import LOG_NAME, SWEEP_NAME, SweepHistory, read_sweep_file
+from raycon.object_storage import shown
 from raycon.own_code import kept_code
 from raycon.replication.archive import (
     CHAIN,
@@ -145,7 +146,7 @@ def _shareable(event: Event, machines: dict[str, str]) -> dict[str, Any]:
 
 def _inside(checkpoint: str) -> str:
     """`runs/KEY/attempt-1/epoch-0003` of a path; of one with another shape, the last part alone."""
-    parts = Path(checkpoint).parts
+    parts = Path(shown(checkpoint)).parts
     return "/".join(parts[-4:]) if len(parts) >= 4 and parts[-4] == "runs" else parts[-1] if parts else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +22,14 @@ from raycon.cluster.capacity import (
     most_ever,
     plan_room,
     room,
+    total,
     worker_of,
 )
 from raycon.cluster.declared import UNKNOWN, monitor_config
+from raycon.cluster.search import plan_slots
+from raycon.cluster.session import Session
 from raycon.errors import InvalidFile
+from tests.cluster.inline import make_sweep
 
 nodes = st.builds(Node, st.sampled_from([0, 1, 1.5, 2, 4]), st.sampled_from([0, 1, 2]))
 shares = st.builds(
@@ -67,7 +72,7 @@ def clusters(capacity: Capacity) -> Iterator[tuple[Node, ...]]:
     """Every cluster that may come to be: what is there, or the head with any declared machines."""
     yield capacity.present
     declared = capacity.declared
-    if declared is not None and declared.most > len(capacity.present) - 1:
+    if declared is not None:
         for counts in itertools.product(*(range(kind.most + 1) for kind in declared.types)):
             if sum(counts) <= declared.most:
                 added = [[kind.node] * n for kind, n in zip(declared.types, counts, strict=True) if kind.node]
@@ -166,6 +171,35 @@ def test_a_cluster_of_known_machines_that_are_all_there_has_no_unknowns() -> Non
     declared = declared_by(config, "cluster.yaml")
     assert most_ever(Capacity((Node(2), Node(2)), declared), Worker(1, 1, 0)) == 4
     assert most_ever(Capacity((Node(2),), declared), Worker(1, 1, 0)) is None
+
+
+def test_idle_machines_of_one_type_make_room_for_another() -> None:
+    """Two CPU machines are up, which is all that the file allows at a time: they are given back, and GPUs can come."""
+    kinds = (NodeType("cpu", 2, Node(8)), NodeType("gpu", 2, Node(8, 1)))
+    full = Capacity((Node(0), Node(8), Node(8)), Declared(kinds, 2, "cluster.yaml"))
+    assert most_ever(full, Worker(1, 1, 1)) == 2
+    assert total(full, "gpus") == 2
+    assert plan_room(full, Worker(1, 1, 1), None, 16) == Slots(2, 0, Worker(1, 1, 1))
+    unknown = (NodeType("cpu", 2, Node(8)), NodeType("by the provider", 2, None))
+    assert most_ever(Capacity(full.present, Declared(unknown, 2, "cluster.yaml")), Worker(1, 1, 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("capacity", "resources", "warned"),
+    [
+        (Capacity((Node(0),), UNKNOWN), None, True),
+        (Capacity((Node(0),), UNKNOWN), {"cpu": 1, "gpu": 0}, False),
+        (Capacity((Node(0), Node(8, 1)), UNKNOWN), None, False),
+        (Capacity((Node(4),)), None, False),
+    ],
+)
+def test_runs_that_may_miss_their_gpus_are_told_of(
+    capacity: Capacity, resources: dict[str, float] | None, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cluster on Kubernetes that starts from zero: nothing says that its machines will have GPUs."""
+    with caplog.at_level(logging.WARNING, "raycon"):
+        plan_slots(Session(capacity, started_here=False), make_sweep(), None, resources)
+    assert ("`--gpus 1` asks for a GPU each" in caplog.text) == warned
 
 
 def test_kubernetes_keeps_its_declaration_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

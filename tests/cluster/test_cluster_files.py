@@ -145,4 +145,6 @@ def test_the_command_of_the_job_is_a_command() -> None:
     program, name, *arguments = shlex.split(job["spec"]["entrypoint"])
     assert (program, name) == ("raycon", "sweep")
     command: Any = get_command(app)
-    command.commands["sweep"].make_context("sweep", arguments)
+    context = command.commands["sweep"].make_context("sweep", arguments)
+    # With no worker up nothing says that there will be GPUs, and a run would take a CPU of a machine that has one.
+    assert context.params["gpus"] == 1

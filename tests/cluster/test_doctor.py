@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +54,61 @@ def test_a_storage_that_cannot_be_written_to_is_told(two_nodes: str, tmp_path: P
     checks = found(doctor.look_at_cluster(two_nodes, str(tmp_path / "file")))
     assert checks["shared storage"].state == "failed"
     assert "cannot write: " in checks["shared storage"].found and "mount" in checks["shared storage"].fix
+
+
+def test_a_node_whose_storage_hangs_is_told_beside_the_others(
+    two_nodes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped process stands for one that waits for a dead file server: nothing in it answers, nor does it end."""
+    from raycon.cluster import doctor
+
+    class Stuck(doctor.Probe):
+        def write(self, folder: str, name: str) -> str:
+            if name.endswith("#1"):
+                (tmp_path / "pid").write_text(str(os.getpid()))
+                os.kill(os.getpid(), signal.SIGSTOP)
+            return super().write(folder, name)
+
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    monkeypatch.setattr(doctor, "Probe", Stuck)
+    monkeypatch.setattr(doctor, "STORAGE_PATIENCE", 4.0)
+    monkeypatch.setattr(doctor, "PORTS_PATIENCE", 4.0)
+    started = time.monotonic()
+    try:
+        checks = found(doctor.look_at_cluster(two_nodes, str(tmp_path)))
+        took = time.monotonic() - started
+    finally:
+        with contextlib.suppress(OSError):
+            os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert took < 60
+    reason = "did not answer within 4 s: the storage hangs?"
+    assert checks["nodes"].state == "failed" and f"#1 gives no answer ({reason})" in checks["nodes"].found
+    assert checks["shared storage"].state == "failed" and f"#1 {reason}" in checks["shared storage"].found
+    assert checks["python on nodes"].state == checks["clocks"].state == "ok"
+
+
+def test_a_thread_that_hangs_leaves_the_rest_of_its_node_to_be_judged(
+    two_nodes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raycon.cluster import doctor
+
+    class Slow(doctor.Probe):
+        def read(self, folder: str, names: list[str]) -> list[str]:
+            time.sleep(0 if names[0].endswith("#0") and Path(folder).exists() else 3600)
+            return super().read(folder, names)
+
+        def write(self, folder: str, name: str) -> str:
+            time.sleep(3600 * name.endswith("#1"))
+            return super().write(folder, name)
+
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    monkeypatch.setattr(doctor, "Probe", Slow)
+    monkeypatch.setattr(doctor, "STORAGE_PATIENCE", 4.0)
+    checks = found(doctor.look_at_cluster(two_nodes, str(tmp_path)))
+    (reason,) = checks["shared storage"].found.split("; ")
+    assert checks["shared storage"].state == "failed"
+    assert "#1 did not answer within 4 s: the storage hangs?" in reason
+    assert checks["nodes"].state == checks["ports between nodes"].state == "ok"
 
 
 def test_a_cluster_that_is_not_there_is_told_at_once() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from raycon.cluster.scale import Meter, Moment, lines
+from raycon.cluster.scale import Meter, Moment, lines, parser
 
 
 def test_stretches_are_differences_between_moments(tmp_path: Path) -> None:
@@ -30,6 +32,25 @@ def test_the_driver_alone_is_measured_over_a_real_space() -> None:
     rows = measured("--search", "search_spaces/digits_demo.yaml", "--trials", "60", "--stretches", "2")
     assert [row["trials"] for row in rows] == [29, 29]
     assert all(row["cpu_per_trial"] > 0 and row["log_per_trial"] > 500 for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_waiting_for_the_log_costs_is_measured_where_it_will_lie(tmp_path: Path) -> None:
+    options = ("--search", "search_spaces/digits_demo.yaml", "--set", "sweep.sampler=random", "--epochs", "3")
+    (row,) = measured(*options, "--trials", "20", "--stretches", "1", "--out", str(tmp_path))
+    assert row["wall_per_trial"] > 0 and row["log_per_trial"] > 1000
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_commands_of_the_page_on_scaling_are_commands() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
+    commands = re.findall(r"python -m raycon\.cluster\.scale ([^`\n]*)", page)
+    assert len(commands) >= 4
+    for command in commands:
+        options = parser().parse_args(shlex.split(command))
+        assert options.search is None or Path(options.search).is_file(), command
+        assert options.trials > options.stretches
 
 
 @pytest.mark.cluster

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import string
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from raycon.cluster import search
 from raycon.cluster.capacity import Capacity, Node, Slots, Worker
 from raycon.cluster.overhead import idle_driver
 from raycon.cluster.search import plan_slots, refuse_missing_gpu, run_sweep
-from raycon.cluster.session import MARK, Session, end_leftovers, environment, marked_processes
+from raycon.cluster.session import MARK, Session, end_leftovers, environment, keep_token, marked_processes, start
 from raycon.errors import InvalidFile
 from tests.cluster.inline import TRIAL, make_sweep
 
@@ -160,3 +161,63 @@ def test_a_missing_gpu_is_told_before_ray_is_started() -> None:
     with pytest.raises(InvalidFile, match="0 GPU in the cluster, asked 1"):
         refuse_missing_gpu(1)
     assert time.monotonic() - started < 1
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of a user who never had a token and whose files are open to all; where the token belongs."""
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    before = os.umask(0)
+    yield tmp_path / ".ray" / "auth_token"
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_the_token_is_nobody_elses_from_before_ray_begins(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(ray, "init", lambda **options: seen.append((mode(home), mode(home.parent))))
+    start(locally=True)
+    assert seen == [(0o600, 0o700)]
+    token = home.read_text()
+    assert len(token) == 64 and set(token) <= set(string.hexdigits)
+    start(locally=True)
+    assert home.read_text() == token
+
+
+def test_ray_takes_the_token_and_makes_no_other(home: Path) -> None:
+    keep_token()
+    asked = (
+        "from ray._private.authentication import authentication_token_setup as setup\n"
+        "from ray._raylet import AuthenticationTokenLoader\n"
+        "setup.enable_token_auth_by_default(); setup.ensure_token_if_auth_enabled({}, create_token_if_missing=True)\n"
+        "print(AuthenticationTokenLoader.instance().get_raw_token(), end='')\n"
+    )
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
+    assert told == home.read_text() and mode(home) == 0o600
+
+
+def test_a_token_that_is_there_stays_and_is_closed_to_others(home: Path) -> None:
+    home.parent.mkdir(mode=0o755)
+    home.write_text("theirs")
+    assert mode(home) == 0o666
+    keep_token()
+    assert (home.read_text(), mode(home), mode(home.parent)) == ("theirs", 0o600, 0o755)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("RAY_AUTH_MODE", "disabled"), ("RAY_AUTH_TOKEN", "secret"), ("RAY_AUTH_TOKEN_PATH", "elsewhere")],
+)
+def test_no_token_is_made_where_ray_needs_none(
+    home: Path, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    keep_token()
+    assert not home.exists() and not home.parent.exists()

@@ -114,13 +114,15 @@ def test_the_sweep_that_a_command_is_about(arguments: list[str], name: str | Non
     assert submit.sweep_of([file if argument == "FILE" else argument for argument in arguments]) == name
 
 
-def test_the_storage_of_a_cluster_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RAYCON_STORAGE names it for all commands; a bucket is refused, as checkpoints are files."""
+def test_the_storage_of_a_cluster_is_a_folder_or_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RAYCON_STORAGE names it for all commands; with a password in it, it is refused."""
     monkeypatch.setenv("RAYCON_STORAGE", str(tmp_path))
-    assert Settings().shared == tmp_path
-    assert Settings(storage=str(tmp_path / "other")).shared == tmp_path / "other"
-    monkeypatch.setenv("RAYCON_STORAGE", "s3://bucket/raycon")
-    with pytest.raises(InvalidFile, match=r"s3://bucket/raycon is no folder.*docs/cluster\.md"):
+    assert Settings().shared == str(tmp_path)
+    assert Settings(storage=str(tmp_path / "other")).shared == str(tmp_path / "other")
+    monkeypatch.setenv("RAYCON_STORAGE", "s3://bucket/raycon/")
+    assert Settings().shared == "s3://bucket/raycon"
+    monkeypatch.setenv("RAYCON_STORAGE", "s3://key:secret@bucket/raycon")
+    with pytest.raises(InvalidFile, match="credentials belong into the environment"):
         Settings().shared  # noqa: B018
     monkeypatch.delenv("RAYCON_STORAGE")
     assert Settings().shared is None

@@ -45,6 +45,22 @@ class SimulatedDisk:
         file.data = before + data
         self._step()
 
+    def extend(self, path: Path, size: int, ending: bytes, data: bytes) -> bool:
+        self._step()
+        file = self._names.get(path)
+        if file is None or len(file.data) != size or not file.data.endswith(ending):
+            return False
+        # From here on it is this file, whatever gets its name meanwhile.
+        self._step()
+        before = file.data
+        file.data = before + data[: self._random.randrange(len(data) + 1)]
+        self._step()
+        file.data = before + data
+        self._step()
+        file.durable = file.data
+        self._step()
+        return True
+
     def write(self, path: Path, data: bytes) -> None:
         self._step()
         file = self._create(path)
@@ -61,6 +77,11 @@ class SimulatedDisk:
             self._sync_names(path.parent)
             self._named.add(path)
             self._step()
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Make `data` the durable content at once, as a bucket does."""
+        file = self._names[path] = self._durable_names[path] = _File()
+        file.data = file.durable = data
 
     def replace(self, source: Path, target: Path) -> None:
         self._step()
@@ -83,9 +104,6 @@ class SimulatedDisk:
         if path not in self._names:
             raise FileNotFoundError(str(path))
         return self._names[path].data
-
-    def size(self, path: Path) -> int:
-        return len(self.read(path))
 
     def exists(self, path: Path) -> bool:
         return path in self._names

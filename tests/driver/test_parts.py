@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -61,6 +63,35 @@ def test_a_folder_is_locked_by_one(tmp_path: Path) -> None:
     with FolderLock(tmp_path / "sweep"):
         pass
     held.release()
+
+
+@pytest.mark.parametrize(
+    ("number", "refused"),
+    [(errno.ENOLCK, ""), (errno.ENOTSUP, ""), (errno.EIO, "cannot be locked: Input/output error")],
+)
+def test_a_file_system_that_cannot_lock_is_not_taken_for_a_locked_folder(
+    number: int, refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    if refused:
+        with pytest.raises(Refused, match=refused):
+            FolderLock(tmp_path).acquire()
+    else:
+        FolderLock(tmp_path).acquire().release()
+        assert "cannot be locked" in caplog.text and os.strerror(number) in caplog.text
+
+
+def test_the_end_of_a_file_is_looked_at_and_added_to_at_once(tmp_path: Path) -> None:
+    disk, path = RealDisk(), tmp_path / "log"
+    assert not disk.extend(path, 0, b"", b"one\n") and not path.exists()
+    disk.append(path, b"one\n")
+    assert disk.extend(path, 4, b"one\n", b"two\n") and path.read_bytes() == b"one\ntwo\n"
+    for size, ending in ((4, b"one\n"), (8, b"one\n"), (9, b"two\n")):
+        assert not disk.extend(path, size, ending, b"three\n")
+    assert path.read_bytes() == b"one\ntwo\n"
 
 
 def test_a_killed_process_holds_no_lock(tmp_path: Path) -> None:

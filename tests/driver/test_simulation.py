@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from raycon import events
+from raycon import events, mirror
 from raycon.cluster.sampling import OptunaSampler
 from raycon.disk import Disk
 from raycon.driver import Decision, Driver
 from raycon.events import EventLog, plain_metrics
 from raycon.history import RunRecord
+from raycon.mirror import Mirror
 from raycon.space.holes import Hole
 from raycon.stopping import goes_on, value_at
 from tests.driver.simulated import SimulatedDisk
@@ -33,6 +34,12 @@ from tests.driver.world import (
 
 QUICK, ALL, REAL = 300, 2400, 20
 SABOTAGE = 400
+
+
+@pytest.fixture(autouse=True)
+def a_storage_that_is_often_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the simulated clock writing takes seconds; with little in hand the mirror is added to and written whole."""
+    monkeypatch.setattr(mirror, "MIRROR_BURST", 20.0)
 
 
 def test_no_fault_changes_the_outcome() -> None:
@@ -141,7 +148,7 @@ class FinishedNotSynced(EventLog):
 
 
 class NeverFetched(EventLog):
-    def _fetch(self, mirror: Path) -> bytes:
+    def _fetch(self, mirror: Mirror, log: bytes) -> bytes:
         return b""
 
 
@@ -243,11 +250,12 @@ def test_a_torn_tail_that_is_kept_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_rename_before_the_content_is_synced_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def careless(disk: Disk, path: Path, data: bytes) -> None:
+    def careless(disk: Disk, path: Path, data: bytes, *, draft: str = "") -> None:
         disk.write(path.with_name("partial"), data)
         disk.replace(path.with_name("partial"), path)
 
-    monkeypatch.setattr(events, "write_durably", careless)
+    for module in (events, mirror):
+        monkeypatch.setattr(module, "write_durably", careless)
     with pytest.raises(AssertionError):
         for seed in range(SABOTAGE):
             simulate(seed)

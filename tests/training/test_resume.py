@@ -9,6 +9,8 @@ import torch
 
 from raycon.config import Trial
 from raycon.datasets import load_tables
+from raycon.networks.batch_norm import GlobalBatchNorm
+from raycon.networks.chunked import InChunks
 from raycon.runs import Progress, Scored, World
 from raycon.state import State
 from raycon.training import TrainingRun, open_run, train
@@ -34,30 +36,52 @@ def _comparable(events: list[Progress | Scored]) -> list[tuple[object, ...]]:
     ]
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "sgd", "lars"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_saving_closing_and_rebuilding_at_every_yield_changes_nothing(
-    tmp_path: Path, optimiser: str, precision: str
-) -> None:
-    trial = small_trial(training__optimiser=optimiser, training__precision=precision)
-    whole, expected = _finish(trial)
+def _finish_in_pieces(trial: Trial, folder: Path) -> tuple[State, list[Progress | Scored]]:
+    """As `_finish`, but that the run is saved, closed and rebuilt from what was saved whenever it yields."""
     tables = load_tables(trial.data, split_seed=trial.seeds.split)
     events: list[Progress | Scored] = []
     state = State(trial)
     while True:
         event = next(train(trial, tables, state, World()), None)
         if event is None:
-            break
+            return state, events
         events.append(event)
-        folder = tmp_path / f"yield-{len(events)}"
-        state.save(folder)
+        state.save(folder / f"yield-{len(events)}")
         torch.manual_seed(len(events))
         state = State(trial)
-        state.load(folder)
+        state.load(folder / f"yield-{len(events)}")
+
+
+def _compare_with_whole(trial: Trial, folder: Path) -> State:
+    """The state of a run in pieces, which is that of an uninterrupted one."""
+    whole, expected = _finish(trial)
+    state, events = _finish_in_pieces(trial, folder)
     assert len([e for e in events if isinstance(e, Progress)]) == 4
     assert _comparable(events) == _comparable(expected)
     for name, value in whole.step.state_dict().items():
         assert torch.equal(value, state.step.state_dict()[name]), name
+    return state
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd", "lars"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_saving_closing_and_rebuilding_at_every_yield_changes_nothing(
+    tmp_path: Path, optimiser: str, precision: str
+) -> None:
+    _compare_with_whole(small_trial(training__optimiser=optimiser, training__precision=precision), tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_nor_does_it_where_images_come_in_chunks(tmp_path: Path, precision: str) -> None:
+    """With batch normalisation, whose running statistics every chunk has a part in, and with networks that keep what
+    they have seen: a second encoder with the losses of every image, and a queue of features."""
+    objective: dict[str, object] = {"weighted_cross_entropy": {}, "nearest_neighbour_infonce": {}}
+    quick = {"scores": {"nearest_neighbours": {}}, "encoder__width": 2}
+    trial = small_trial(objective=objective, training__chunk=40, training__precision=precision, **quick)
+    state = _compare_with_whole(trial, tmp_path)
+    assert any(isinstance(module, GlobalBatchNorm) for module in state.step.encoder.modules())
+    assert {module.chunk for module in state.step.modules() if isinstance(module, InChunks)} == {40}
+    assert {"lff", "support_queue"} <= set(state.step.auxiliaries)
 
 
 def test_a_run_does_not_depend_on_what_ran_before_it_in_the_process() -> None:

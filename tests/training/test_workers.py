@@ -41,6 +41,10 @@ CHUNKED = (
 """Trials whose images also come in chunks: all networks that encode images by themselves, views of further kinds,
 layers that are bounded, and encoders with and without batch statistics."""
 
+CHUNKED_BY_THREE = ("thanos.yaml", "lff.yaml")
+"""Trials that three workers run in chunks as well: batch normalisation, and a second network that encodes images and
+keeps what it knows of them."""
+
 SEPARATE = ("digits_demo.yaml", "nnclr.yaml", "sce.yaml")
 """Trials that are also run with batch statistics of each worker by itself."""
 
@@ -55,7 +59,7 @@ def _trial(name: str, how: str) -> Trial:
 def _ways(name: str, workers: int) -> list[str]:
     """How a trial is run by so many workers: whole, in chunks, with separate statistics."""
     further = {"chunks": name in CHUNKED, "separate": name in SEPARATE, "separate chunks": name == SEPARATE[0]}
-    wanted = {1: ["chunks"], 2: list(further), 3: []}[workers]
+    wanted = {1: ["chunks"], 2: list(further), 3: ["chunks"] if name in CHUNKED_BY_THREE else []}[workers]
     return [f"{workers}", *(f"{workers} {way}" for way in wanted if further[way])]
 
 
