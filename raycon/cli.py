@@ -52,7 +52,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="The output folder.  [de
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON, one object a line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Slots = Annotated[int | None, typer.Option(min=1, help="Runs at a time.  [default: as many as fit]")]
-Storage = Annotated[str | None, typer.Option(help="Where weights and a copy of the log go; all nodes must reach it.")]
+Storage = Annotated[str | None, typer.Option(help="Folder or URI for weights and the log's copy; all nodes reach it.")]
 Tracking = Annotated[
     str | None, typer.Option(help="MLflow URI, or 'off'.  [default: $MLFLOW_TRACKING_URI or a file in --out]")
 ]
@@ -304,7 +304,8 @@ def judge(
     baseline: Annotated[
         str | None, typer.Option(help="What the others are compared with.  [default: the first]")
     ] = None,
-    lower: Annotated[list[str] | None, typer.Option(help="A score of which less is better.")] = None,
+    lower: Annotated[list[str] | None, typer.Option(help="A score: less is better.  [default: by its name]")] = None,
+    higher: Annotated[list[str] | None, typer.Option(help="A score: more is better.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Also write the table as LaTeX.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -312,21 +313,19 @@ def judge(
     from raycon.judging import comparison_rows, judge_runs, read_runs
 
     table = read_runs(runs, method=method, seed=seed, scores=score or ())
-    judged = judge_runs(table, baseline=baseline, lower=lower or ())
+    judged = judge_runs(table, baseline=baseline, lower=lower or (), higher=higher or ())
     rows = comparison_rows(judged)
     if as_json:
         _print(*(_json(row) for row in rows), *(_json({"warning": text}) for text in judged.warnings))
     else:
         from raycon.reporting.tables import to_markdown
 
-        _print(to_markdown(rows).rstrip(), "", "95 % paired t intervals; Holm over the methods of a score;")
-        _print("detectable: the true difference that 80 % of such studies find.", "")
+        _print(to_markdown(rows).rstrip(), "", judged.caption, "")
         _print(*(f"warning: {text}" for text in judged.warnings))
     if latex is not None:
         from raycon.reporting.latex import booktabs
 
-        caption = "95 % paired t intervals, Holm's correction over the methods of a score."
-        latex.write_text(booktabs(rows, caption, f"tab:{runs.stem}"), encoding="utf-8")
+        latex.write_text(booktabs(rows, judged.caption, f"tab:{runs.stem}"), encoding="utf-8")
 
 
 @app.command()

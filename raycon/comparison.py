@@ -9,12 +9,11 @@ from itertools import combinations
 
 import numpy as np
 
-from raycon.ablation.contrasts import seeds_for
+from raycon.ablation.verdicts import NOT_SHOWN, found_with, too_few_for, unshown
 from raycon.history import RunRecord
 from raycon.metric_names import metric
 from raycon.statistics import (
     Interval,
-    detectable_effect,
     equivalence_p,
     holm,
     max_t_p,
@@ -22,7 +21,6 @@ from raycon.statistics import (
     paired_t_p,
     probability_of_improvement,
     sign_flip_p,
-    sign_flip_seeds,
 )
 
 UNKNOWN = "unknown"
@@ -69,7 +67,8 @@ class Side:
 class Pair:
     """One side less another on one score over the seeds that both have; positive differences are gains of the first.
 
-    adjusted_p: Holm over all pairs of all scores. joint_p: step-down max-T over the same, where seeds are the same.
+    adjusted_p: Holm over all pairs of all scores, of the t test, by which the verdict goes. joint_p: step-down max-T
+    over the same, where seeds are the same. detectable: the true difference that this test finds with power 0.8.
     """
 
     first: str
@@ -84,6 +83,7 @@ class Pair:
     sign_flip_p: float | None
     improvement: float | None
     equivalence_p: float | None
+    detectable: float | None
     verdict: str
     lost: tuple[str, ...] = ()
 
@@ -157,6 +157,7 @@ def compared_pairs(
                 sign_flip_p=None if few else sign_flip_p(row),
                 improvement=None if few else probability_of_improvement(row),
                 equivalence_p=within,
+                detectable=None if few else found_with(row, alpha=alpha, contrasts=len(enough)),
                 verdict=_verdict(row, adjusted.get(index), within, margin, alpha, len(enough)),
                 lost=tuple(_lost(one, other, score)),
             )
@@ -192,10 +193,9 @@ def _verdict(
     mean = sum(row) / len(row)
     if adjusted <= alpha:
         return f"shown: the {'first' if mean > 0 else 'second'} is better"
-    sd = float(np.std(row, ddof=1))
-    if margin is not None and sd > 0 and detectable_effect(sd, len(row), alpha=alpha, contrasts=family) > margin:
-        needed = seeds_for(margin, sd, alpha=alpha, contrasts=family)
-        return f"cannot be shown at the margin with {len(row)} seeds ({needed} for power 0.8)"
-    if margin is None and len(row) < sign_flip_seeds(family, alpha):
-        return f"cannot be shown with {len(row)} seeds"
-    return "not shown"
+    if margin is None:
+        return unshown(len(row), family, alpha)
+    least = found_with(row, alpha=alpha, contrasts=family)
+    if least is not None and least > margin:
+        return f"not shown: {too_few_for(margin, row, alpha=alpha, contrasts=family)}"
+    return NOT_SHOWN

@@ -12,6 +12,13 @@ import typer
 if TYPE_CHECKING:
     from raycon.one_pass import Evaluation
 
+COLUMNS = ("metric", "label", "value", "low", "high", "n", "over", "chance", "better")
+CAPTION = (
+    "low, high: 95 % intervals over the images judged (few_shot: over its draws), of this one encoder; another run of "
+    "training has its own spread: methods are compared over repeated runs alone. chance: a guess that sees no image, "
+    "of the most frequent label, or of any for means over labels or groups. A dash: not given."
+)
+
 
 def evaluate(
     encoder: Annotated[
@@ -55,6 +62,9 @@ def evaluate(
         raise InvalidFile(f"should be data or weights, not {normalise!r}", field="--normalise")
     if features and out is None:
         raise InvalidFile("needs --out, the folder to write to", field="--features")
+    from raycon.eval_request import check_request
+
+    check_request(encoder, protocols, data, split, overrides or ())
     from raycon.one_pass import evaluate as run
     from raycon.own_code import own_code
 
@@ -78,7 +88,8 @@ def _tell(found: Evaluation) -> None:
     print()
     print(f"{found.encoder}: {found.images} images of {found.data['dataset']} ({found.split}); probes saw", end=" ")
     print(f"{found.trained_on} training images; weights {found.fingerprint[:12]}; input {found.preprocessing}")
-    print(f"intervals: 95 %; {found.seconds:.1f} CPU-s, {found.encoded} tables encoded, {found.remembered} remembered")
+    print(f"{found.seconds:.1f} CPU-s, {found.encoded} tables encoded, {found.remembered} remembered")
+    print(CAPTION)
     for name, reason in found.left_out.items():
         print(f"left out: {name}: {reason}")
     if found.opened is not None:
@@ -86,4 +97,4 @@ def _tell(found: Evaluation) -> None:
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in ("metric", "value", "low", "high", "n", "over", "better")}
+    return {name: row[name] for name in COLUMNS}

@@ -9,12 +9,14 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from typing import Literal
 
 import numpy as np
 
+from raycon.column_directions import usual_direction
 from raycon.errors import InvalidFile, MissingData, nearest
 from raycon.statistics import (
     Interval,
@@ -34,23 +36,29 @@ NOT_SCORES = (*METHODS, *SEEDS, *BUDGETS, "_step", "_timestamp", "start_time", "
 PREFIXES = ("params.", "metrics.", "config.", "summary.", "tags.")
 UNEQUAL_TIME, UNEQUAL_COUNT = 1.25, 1.001
 
+Better = Literal["higher", "lower"]
+
 
 @dataclass(frozen=True)
 class Runs:
-    """A table: its columns, and one mapping of column -> text a run. method, seed, scores name columns."""
+    """A table: its columns, and one mapping of column -> text a run. method, seed, scores name columns. named: whether
+    the scores were asked for, not found."""
 
     columns: tuple[str, ...]
     rows: tuple[Mapping[str, str], ...]
     method: str
     seed: str
     scores: tuple[str, ...]
+    named: bool = False
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method less the baseline on one score. None in place of an interval and p values with fewer than 2 pairs."""
+    """A method less the baseline on one score, turned so that more than 0 is a gain. better: the score's direction.
+    None in place of an interval and p values with fewer than 2 pairs."""
 
     score: str
+    better: Better
     method: str
     baseline: str
     seeds: tuple[str, ...]
@@ -77,6 +85,16 @@ class JudgedRuns:
     comparisons: tuple[Comparison, ...]
     warnings: tuple[str, ...]
 
+    @property
+    def caption(self) -> str:
+        """What a table of the comparisons has to say beneath it."""
+        less = list(dict.fromkeys(one.score for one in self.comparisons if one.better == "lower"))
+        turned = f" (of {', '.join(less)} less is better)" if less else ""
+        return (
+            f"95 % paired t intervals, positive: a gain{turned}. Verdicts: paired t test, Holm over the methods of a "
+            "score. Detectable: the true difference that 80 % of such studies find."
+        )
+
 
 def read_runs(path: Path, *, method: str | None = None, seed: str | None = None, scores: Sequence[str] = ()) -> Runs:
     """The runs in a CSV file with a header. Columns that are not named are found by their usual names, with or without
@@ -102,7 +120,7 @@ def read_runs(path: Path, *, method: str | None = None, seed: str | None = None,
     found = tuple(scores) or _score_columns(columns, rows, found_method, found_seed)
     if not found:
         raise InvalidFile("has no column of scores; name one with --score", file=str(path))
-    return Runs(columns, tuple(rows), found_method, found_seed, found)
+    return Runs(columns, tuple(rows), found_method, found_seed, found, bool(scores))
 
 
 def _column(columns: Sequence[str], given: str | None, usual: Sequence[str], what: str, path: Path) -> str:
@@ -154,11 +172,15 @@ def _number(text: str) -> float | None:
         return None
 
 
-def judge_runs(runs: Runs, *, baseline: str | None = None, lower: Sequence[str] = ()) -> JudgedRuns:
+def judge_runs(
+    runs: Runs, *, baseline: str | None = None, lower: Sequence[str] = (), higher: Sequence[str] = ()
+) -> JudgedRuns:
     """Every method less the baseline (by default the first of the table) over the seeds that both have.
 
-    lower: scores of which less is better; their differences are turned, so that more than 0 always is a gain. Raises
-    InvalidFile for a baseline that is not there, or a table with one method.
+    lower, higher: scores of which less, or more, is better; that of others is told from their names
+    (`raycon.column_directions`). Found scores whose direction nothing tells are left out with a warning. Raises
+    InvalidFile for such a score that was asked for, or where none is left; for a baseline or a column that is not
+    there; for a table with one method.
     """
     methods = list(dict.fromkeys(row[runs.method] for row in runs.rows))
     if len(methods) < 2:
@@ -166,12 +188,43 @@ def judge_runs(runs: Runs, *, baseline: str | None = None, lower: Sequence[str] 
     if baseline is not None and baseline not in methods:
         raise InvalidFile(f"no method {baseline!r}{nearest(baseline, methods)}", field="--baseline")
     base = baseline or methods[0]
+    directions, left_out = _directions(runs, lower, higher)
     comparisons: list[Comparison] = []
+    for score, better in directions.items():
+        comparisons += _of_score(score, better, base, [m for m in methods if m != base], _values(runs, score))
+    judged = replace(runs, scores=tuple(directions))
+    return JudgedRuns(tuple(comparisons), (*left_out, *_warnings(judged, base, methods)))
+
+
+def _directions(runs: Runs, lower: Sequence[str], higher: Sequence[str]) -> tuple[dict[str, Better], list[str]]:
+    """The better direction of each score that can be judged, and why others are left out."""
+    for option, names in (("--lower", lower), ("--higher", higher)):
+        for name in names:
+            if name not in runs.scores:
+                reason = f"{name!r} is no score of the table{nearest(name, list(runs.scores))}; there are "
+                raise InvalidFile(reason + ", ".join(runs.scores), field=option)
+    if both := sorted(set(lower) & set(higher)):
+        raise InvalidFile(f"{both[0]} cannot be better in both directions", field="--lower")
+    less: dict[str, Better] = dict.fromkeys(lower, "lower")
+    more: dict[str, Better] = dict.fromkeys(higher, "higher")
+    found: dict[str, Better] = {}
+    left_out: dict[str, str] = {}
     for score in runs.scores:
-        values = _values(runs, score)
-        sign = -1.0 if score in lower else 1.0
-        comparisons += _of_score(score, base, [m for m in methods if m != base], values, sign)
-    return JudgedRuns(tuple(comparisons), tuple(_warnings(runs, base, methods)))
+        better = less.get(score) or more.get(score) or usual_direction(_unprefixed(score))
+        if better is None:
+            left_out[score] = f"whether more or less of it is better is not known: --higher {score} or --lower {score}"
+        elif better == "none":
+            left_out[score] = f"it describes a run: --higher {score} or --lower {score} to judge it nevertheless"
+        else:
+            found[score] = better
+    if left_out and (runs.named or not found):
+        score, reason = next(iter(left_out.items()))
+        raise InvalidFile(f"{score}: {reason}", field="--score")
+    return found, [f"{score} is not judged; {reason}" for score, reason in left_out.items()]
+
+
+def _unprefixed(column: str) -> str:
+    return next((column[len(prefix) :] for prefix in PREFIXES if column.lower().startswith(prefix)), column)
 
 
 def _values(runs: Runs, score: str) -> dict[str, dict[str, float]]:
@@ -185,8 +238,9 @@ def _values(runs: Runs, score: str) -> dict[str, dict[str, float]]:
 
 
 def _of_score(
-    score: str, base: str, methods: Sequence[str], values: Mapping[str, Mapping[str, float]], sign: float
+    score: str, better: Better, base: str, methods: Sequence[str], values: Mapping[str, Mapping[str, float]]
 ) -> list[Comparison]:
+    sign = 1.0 if better == "higher" else -1.0
     rows: dict[str, dict[str, float]] = {}
     for method in methods:
         ours, theirs = values.get(method, {}), values.get(base, {})
@@ -202,6 +256,7 @@ def _of_score(
         found.append(
             Comparison(
                 score=score,
+                better=better,
                 method=method,
                 baseline=base,
                 seeds=tuple(rows[method]),
@@ -231,8 +286,9 @@ def _warnings(runs: Runs, base: str, methods: Sequence[str]) -> list[str]:
         found.append("no two methods share two seeds: nothing is paired, and no interval can be given")
     elif sign_flip_floor(most) > needed:
         found.append(
-            f"with {most} paired seeds no exact test can come below p = {sign_flip_floor(most):.3g}, and Holm over "
-            f"{len(methods) - 1} method(s) begins at {needed:.3g}; intervals rest on the differences being normal"
+            f"with {most} paired seeds the exact sign-flip test cannot come below p = {sign_flip_floor(most):.3g}, and "
+            f"Holm over {len(methods) - 1} method(s) begins at {needed:.3g}; verdicts are of the t test, which has no "
+            "such floor and rests on the differences being normal"
         )
     for score in runs.scores:
         lost = [row for row in runs.rows if (n := _number(row[score])) is None or not math.isfinite(n)]
@@ -298,7 +354,8 @@ def comparison_rows(judged: JudgedRuns) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for found in judged.comparisons:
         interval = found.interval
-        row: dict[str, object] = {"score": found.score, "method": f"{found.method} - {found.baseline}"}
+        row: dict[str, object] = {"score": found.score, "better": found.better}
+        row |= {"method": f"{found.method} - {found.baseline}"}
         row |= {"difference": interval and interval.mean, "low": interval and interval.low}
         row |= {"high": interval and interval.high, "n": len(found.seeds), "p": found.p, "Holm p": found.adjusted_p}
         row |= {"sign-flip p": found.sign_flip_p, "detectable": found.detectable, "verdict": found.verdict}

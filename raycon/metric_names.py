@@ -71,7 +71,7 @@ METRICS: dict[str, Metric] = {
     ),
     "groups/worst_low": Metric("higher", "fraction", "lower end of the 95 % interval of the lowest group accuracy"),
     "groups/worst_high": Metric("higher", "fraction", "upper end of the 95 % interval of the lowest group accuracy"),
-    "groups/worst_bias": Metric("none", "fraction", "by how much noise alone lowers the smallest group accuracy"),
+    "groups/worst_bias": Metric("none", "fraction", "estimate of how much noise lowers the smallest group accuracy"),
     "geometry/alignment": Metric(
         "lower", "squared distance", "mean squared distance of unit features with the same label, 0 to 4"
     ),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +21,31 @@ from raycon.datasets import ImageTable, describe, load_tables
 from raycon.disk import RealDisk, write_durably
 from raycon.driver import installed_versions
 from raycon.encoder_sources import Found, check_sizes, from_checkpoint, is_named, named
-from raycon.errors import InvalidFile, MissingData, nearest
+from raycon.errors import InvalidFile, MissingData
+from raycon.eval_request import check_request, is_file, named_protocols
 from raycon.evaluation import Judged, embed_images, score_encoder
 from raycon.feature_cache import FeatureCache, fingerprint
 from raycon.metric_names import metric
 from raycon.networks.named import Normalisation
 from raycon.own_code import NO_CODE, OwnCode
 from raycon.scores import PROTOCOLS, validate_scores
+from raycon.scores.about import CLASSES, COARSE, LABELS, OTHER, Guess, chance_of, guess_of, subject_of
 from raycon.sealed import open_for_one
 from raycon.signatures import check_knobs
 from raycon.space import load as load_space
 from raycon.space import trial_from, trial_to_plain
 from raycon.space.overrides import apply_overrides
 from raycon.space.strict_yaml import Document
-from raycon.statistics import clopper_pearson
-
-SPLITS = ("validation", "test")
+from raycon.statistics import clopper_pearson, mean_share_interval
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What a pass found. metrics: `split/protocol/metric` -> value. left_out: protocol -> why it has none. images:
     how many were judged. trained_on: how many training images probes had. opened: how often the test set of the run's
-    sweep has been opened, this time included; None where none was. features: `split.embeddings`, `split.features` and
+    sweep has been opened, this time included; None where none was. guesses: what is known of each label that scores
+    are about (`raycon.scores.about`). grouped: attributes of `data.groups`, with their numbers of values. aligned:
+    images judged whose bias agrees; None without a bias. features: `split.embeddings`, `split.features` and
     `split.<attribute>`."""
 
     encoder: str
@@ -59,12 +62,16 @@ class Evaluation:
     encoded: int
     remembered: int
     opened: int | None = None
+    guesses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    grouped: dict[str, int] = field(default_factory=dict)
+    aligned: int | None = None
     features: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a number: with the 95 % interval and what it is over, where there is one. Bounds and sizes of groups
-        stand in the row of the group's accuracy."""
+        """A row a number: the label that it is about, its 95 % interval and what that is over, where there is one, and
+        the level of chance. Bounds and sizes of groups stand in the row of the group's accuracy."""
         found = []
+        guesses = {subject: Guess(**facts) for subject, facts in self.guesses.items()}
         for name, value in self.metrics.items():
             prefix, last = name.rsplit("/", 1)
             if last.endswith(("_low", "_high", "_size")) and f"{prefix}/{_of(last)}" in self.metrics:
@@ -73,14 +80,43 @@ class Evaluation:
                 continue
             low, high, n, over = self._interval(name, value)
             known = metric(name)
-            row = {"metric": name, "value": value, "low": low, "high": high, "n": n, "over": over}
+            row = {"metric": name, "label": self._label(name), "value": value, "low": low, "high": high, "n": n}
+            row |= {"over": over, "chance": chance_of(name, guesses)}
             found.append(row | {"unit": known.unit, "better": known.direction})
         return found
 
+    def _label(self, name: str) -> str | None:
+        """Which label a score is about, in words; a group by the values of its attributes."""
+        subject = subject_of(name)
+        if subject is None:
+            return None
+        _, protocol, last = name.split("/")
+        label = self.guesses[subject]["attribute"]
+        if protocol == "subgroup_ranking":
+            label = f"{label} {self.knobs[protocol]['positive']}"
+        number = re.fullmatch(r"group_(\d+)_\w+", last)
+        if number is not None:
+            return f"{label} in {self._group(int(number[1]))}"
+        return f"{label} by {' x '.join(self.grouped)}" if protocol == "groups" else label
+
+    def _group(self, number: int) -> str:
+        """The values of a group's attributes, of which the last varies fastest."""
+        told: list[str] = []
+        for name, size in reversed(self.grouped.items()):
+            number, value = divmod(number, size)
+            told.insert(0, f"{name} {value}")
+        return ", ".join(told)
+
     def _interval(self, name: str, value: float) -> tuple[float | None, float | None, int | None, str | None]:
         prefix, last = name.rsplit("/", 1)
-        if metric(name).counted:
-            return *clopper_pearson(round(value * self.images), self.images), self.images, "images"
+        counted = self._counted(name)
+        if counted:
+            return *clopper_pearson(round(value * counted), counted), counted, "images"
+        if name.endswith("groups/unbiased_accuracy"):
+            groups = [one for one in self.metrics if re.fullmatch(rf"{prefix}/group_\d+_accuracy", one)]
+            sizes = [int(self.metrics[one.removesuffix("accuracy") + "size"]) for one in groups]
+            right = [round(self.metrics[one] * size) for one, size in zip(groups, sizes, strict=True)]
+            return *mean_share_interval(right, sizes), self.images, "images"
         stem = f"{prefix}/{last.removesuffix('accuracy')}"
         if last.endswith("accuracy") and f"{stem}low" in self.metrics:
             size = self.metrics.get(f"{stem}size")
@@ -94,6 +130,17 @@ class Evaluation:
         if last.startswith("accuracy_") and half is not None:
             return value - half, value + half, int(self.knobs["few_shot"]["episodes"]), "episodes"
         return None, None, None, None
+
+    def _counted(self, name: str) -> int | None:
+        """How many images a score is a share of, each counted once; None where it is no such share."""
+        rest = name.split("/", 1)[1]
+        if metric(name).counted:
+            return self.images
+        if self.aligned is not None and rest in ("groups/aligned_accuracy", "groups/conflicting_accuracy"):
+            return self.aligned if rest == "groups/aligned_accuracy" else self.images - self.aligned
+        if rest == "corruptions/clean_accuracy":
+            return min(int(self.knobs["corruptions"]["images"]), self.images)
+        return None
 
     def plain(self) -> dict[str, Any]:
         """Everything but the features, as JSON can hold it."""
@@ -170,8 +217,7 @@ def evaluate(
     not there, Refused for a closed test set, RuntimeError if the encoder were changed.
     """
     started = time.process_time()
-    if split not in SPLITS:
-        raise InvalidFile(f"should be one of {', '.join(SPLITS)}, not {split!r}", field="--split")
+    check_request(str(encoder), protocols, data, split, overrides)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     described = None if data is None else _described(data)
     found = _found(str(encoder), described, (weights, size, normalisation), code, device)
@@ -199,6 +245,7 @@ def evaluate(
         encoded=made.cache.made,
         remembered=made.cache.found,
         opened=opened,
+        **_labels_of(trial, tables["train"], tables[split]),
         features=made.held,
     )
 
@@ -240,9 +287,33 @@ def _modes(model: Judged) -> list[bool]:
     return [part.training for part in model.modules()]
 
 
+def _labels_of(trial: Trial, train: ImageTable, judged: ImageTable) -> dict[str, Any]:
+    """What an `Evaluation` knows of the labels that its scores are about."""
+    aligned = judged.attributes.get("aligned")
+    return {
+        "guesses": {subject: asdict(guess) for subject, guess in _guesses(trial, train, judged).items()},
+        "grouped": {name: judged.sizes[name] for name in trial.data.groups},
+        "aligned": None if aligned is None else int((aligned == 1).sum()),
+    }
+
+
+def _guesses(trial: Trial, train: ImageTable, judged: ImageTable) -> dict[str, Guess]:
+    """What is known of each label that a score of these protocols may be about."""
+    attributes = {LABELS: trial.data.labels, CLASSES: "class", COARSE: "coarse"}
+    found = {
+        subject: guess_of(attribute, train.attributes[attribute], judged.attributes[attribute])
+        for subject, attribute in attributes.items()
+        if attribute in train.attributes
+    }
+    if "transfer" in trial.scores:
+        dataset = check_knobs(PROTOCOLS["transfer"], trial.scores["transfer"])["dataset"]
+        found[OTHER] = Guess(f"class of {dataset}", describe(Data(dataset=dataset)).attributes["class"])
+    return found
+
+
 def _described(data: str) -> Trial:
     """Of a search-space file its first configuration, of a data set's name the defaults."""
-    if Path(data).suffix in (".yaml", ".yml"):
+    if is_file(data):
         return first_trial(load_space(data))
     trial = Trial(data=Data(dataset=data), objective={}, seeds=Seeds())
     describe(trial.data)
@@ -253,11 +324,6 @@ def _judged_by(trial: Trial | None, overrides: Sequence[str]) -> Trial:
     """Data, protocols' knobs and split seed of a trial, with every protocol named and overrides put in."""
     assert trial is not None
     scores = {name: dict(trial.scores.get(name, {})) for name in PROTOCOLS}
-    for override in overrides:
-        if not override.startswith(("data.", "scores.")):
-            raise InvalidFile(
-                f"replaces values below data or scores here, not {override.partition('=')[0]!r}", field="--set"
-            )
     plain = {"data": trial_to_plain(trial)["data"], "scores": scores}
     changed = apply_overrides(Document({"trial": plain}, {}, "--set"), overrides).document.data["trial"]
     # An objective that any data can have: it is not looked at, but a trial needs one.
@@ -270,14 +336,10 @@ def _chosen(trial: Trial, protocols: str | Sequence[str], split: str) -> tuple[T
 
     Raises InvalidFile for one asked for by name that is not, and for a knob that is wrong in any case.
     """
-    names = [name.strip() for name in protocols.split(",")] if isinstance(protocols, str) else list(protocols)
-    every = names == ["all"]
-    for name in [] if every else names:
-        if name not in PROTOCOLS:
-            reason = f"no protocol {name!r}{nearest(name, list(PROTOCOLS))}; known: all, {', '.join(PROTOCOLS)}"
-            raise InvalidFile(reason, field="--protocols")
+    names = named_protocols(protocols)
+    every = names is None
     kept, left_out = {}, {}
-    for name in PROTOCOLS if every else dict.fromkeys(names):
+    for name in PROTOCOLS if names is None else names:
         knobs = trial.scores[name]
         try:
             validate_scores(replace(trial, scores={name: knobs}), describe(trial.data))

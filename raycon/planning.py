@@ -50,8 +50,7 @@ class Plan:
             f"slots: {slots}, {self.workers} worker(s) each",
         ]
         if self.repeat_runs:
-            floor = "too few for an interval" if self.floor is None else f"smallest sign-flip p {self.floor:.3f}"
-            lines.append(f"repeat: {self.repeat_runs} runs on {self.repeat_seeds} fresh seed(s); {floor}")
+            lines.append(f"repeat: {self.repeat_runs} runs on {self.repeat_seeds} fresh seed(s); {self._tests()}")
         if seconds is None:
             lines.append("time: unknown; `raycon plan --probe` trains a few configurations and measures it")
         else:
@@ -61,6 +60,11 @@ class Plan:
                 f"{duration(repeat)} for its repetition, if {slots} at a time are as fast"
             )
         return lines
+
+    def _tests(self) -> str:
+        if self.floor is None:
+            return "too few for an interval"
+        return f"verdicts by t tests; smallest p of the sign-flip test beside them {self.floor:.3f}"
 
 
 def make_plan(space: Space) -> Plan:

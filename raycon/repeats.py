@@ -156,21 +156,27 @@ class Difference:
     adjusted_p: float | None = None
 
     @property
+    def verdict(self) -> str:
+        """`shown`: the first configuration is the better one, which is said wrongly of at most 2.5 % of repetitions in
+        which all are equal."""
+        if self.interval is None:
+            return "too few seeds"
+        better = self.interval.mean < 0 if metric(self.score).direction == "lower" else self.interval.mean > 0
+        differs = self.adjusted_p is not None and self.adjusted_p <= 0.05
+        return "not shown" if not differs else "shown" if better else "shown to be worse"
+
+    @property
     def line(self) -> str:
-        """The difference in one line of plain text, in the metric's own unit. `shown`: the first configuration is the
-        better one, which is said wrongly of at most 2.5 % of repetitions in which all are equal."""
+        """The difference in one line of plain text, in the metric's own unit."""
         whole = len(self.seeds) + len(self.lost)
         lost = f"; {len(self.lost)} of {whole} pairs lost ({'; '.join(self.lost)})" if self.lost else ""
         if self.interval is None:
             return f"{self.name} - {self.rival}: {len(self.seeds)} paired seed(s), too few for an interval{lost}"
         low, high, mean = self.interval.low, self.interval.high, self.interval.mean
         floor = sign_flip_floor(len(self.seeds))
-        better = mean < 0 if metric(self.score).direction == "lower" else mean > 0
-        differs = self.adjusted_p is not None and self.adjusted_p <= 0.05
-        verdict = "not shown" if not differs else "shown" if better else "shown to be worse"
         family = f"Holm p = {self.adjusted_p:.3f} over {self.rivals} rivals, " if self.rivals > 1 else ""
         return (
-            f"{self.name} - {self.rival}: {mean:+.4f}, 95 % interval [{low:+.4f}, {high:+.4f}] ({verdict}), "
+            f"{self.name} - {self.rival}: {mean:+.4f}, 95 % interval [{low:+.4f}, {high:+.4f}] ({self.verdict}), "
             f"{family}n = {len(self.seeds)} paired seeds, sign-flip p = {self.p:.3f} (floor {floor:.3f}){lost}"
         )
 
@@ -181,6 +187,15 @@ def by_configuration(history: SweepHistory) -> dict[str, dict[int, RunRecord]]:
     for run in history.runs:
         found.setdefault(run.values["configuration"], {})[int(run.values["seed"])] = run
     return found
+
+
+def scores_by_configuration(history: SweepHistory, score: str) -> dict[str, dict[int, float]]:
+    """Configuration -> seed -> its finite validation score, of the runs that have one."""
+    told = {
+        name: {seed: _value_or_reason(run, score, test=False) for seed, run in found.items()}
+        for name, found in by_configuration(history).items()
+    }
+    return {name: {seed: v for seed, v in found.items() if not isinstance(v, str)} for name, found in told.items()}
 
 
 def paired_differences(history: SweepHistory, score: str, *, test: bool = False) -> list[Difference]:

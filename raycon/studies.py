@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raycon.ablation.arms import FULL, Arms
+from raycon.ablation.arms import FULL, Arms, check_trained
 from raycon.ablation.study import RETUNED, Answers, Study, make_study, study_answers
 from raycon.api import Observer, Settings, Winner, check_data, found_sweep, run_listed, sweep
 from raycon.config import Ablation, Repeat, Trial
 from raycon.errors import InvalidFile
 from raycon.history import SweepHistory, read_sweep
+from raycon.metric_names import metric
 from raycon.repeats import score_of
 from raycon.space import Space, loads, trial_to_plain
 from raycon.space.sections import read_ablation
-from raycon.statistics import detectable_effect, holm, paired_interval, paired_t_p, required_seeds, sign_flip_floor
+from raycon.statistics import detectable_effect, holm, paired_interval, paired_t_p, required_seeds
 
 SIZES = (0.5, 1.0, 2.0)
 """Effects, in standard deviations of their paired differences, for which a plan says how many seeds find them."""
@@ -58,7 +59,9 @@ class StudyResult:
             return f"{len(scores[baseline])} paired seed(s): too few for an interval"
         p = holm([paired_t_p(row) for row in rows.values()])
         width = max(len(arm) for arm in rows)
-        lines = [f"{'arm':<{width}}  arm - {baseline}, 95 % paired t interval, Holm p, n"]
+        less = " (less is better)" if metric(self.study.score).direction == "lower" else ""
+        head = f"{'arm':<{width}}  {self.study.score}{less}: arm - {baseline}"
+        lines = [f"{head}, 95 % paired t interval, Holm p, n"]
         for (arm, row), adjusted in zip(rows.items(), p, strict=True):
             found = paired_interval(row)
             interval = f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
@@ -136,7 +139,10 @@ def plan_study(
     def made() -> Study:
         return make_study(of, base, design, score, selected_with=chose, code=tuple(space.code.hashes))
 
-    return space.located(made), space
+    study = space.located(made)
+    if space.code.loop is None:
+        space.located(lambda: check_trained(study.configurations))
+    return study, space
 
 
 def _completed(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,6 +203,7 @@ def _put_hole(plain: dict[str, Any], path: str, hole: Any) -> None:
 def study_plan(study: Study) -> list[str]:
     """What a study will cost and can show, in plain lines; nothing is trained for it."""
     from raycon.ablation.contrasts import questions
+    from raycon.ablation.verdicts import floor_line
 
     assert study.arms is not None
     arms: Arms = study.arms
@@ -218,7 +225,7 @@ def study_plan(study: Study) -> list[str]:
         made = ", ".join(f"{name} = {' x '.join(of)}" for name, of in arms.fraction.generators.items())
         lines.insert(1, f"fraction of resolution {arms.fraction.resolution}: {made}")
     smallest = detectable_effect(1.0, n, alpha=study.design.alpha, contrasts=family)
-    lines.append(f"smallest sign-flip p: {sign_flip_floor(n):.4f} with {n} seeds; the t test has no such floor")
+    lines.append(floor_line(n, family, study.design.alpha))
     lines.append(f"power: 80 % for an effect of {smallest:.2f} standard deviations of its paired differences")
     needed = [f"{required_seeds(size, 1.0, alpha=study.design.alpha, contrasts=family)} for {size:g}" for size in SIZES]
     lines.append(f"seeds for 80 % by the size of the effect in standard deviations: {', '.join(needed)}")

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "vocabulary",
         "whole_batch",
         "metric_names",
+        "column_directions",
         "wording",
         "signatures",
         "config",
@@ -42,7 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("space",),
     ("evaluation", "state", "driver", "repeats", "ablation", "reuse", "importance", "comparison"),
     ("training", "own_loop", "sealed", "reporting", "judging", "tracking", "progress", "train_folder", "diagnosis"),
-    ("feature_cache", "encoder_sources", "cluster"),
+    ("feature_cache", "encoder_sources", "eval_request", "cluster"),
     ("api",),
     (
         "planning",

@@ -231,8 +231,8 @@ def test_verdicts_with_and_without_margin() -> None:
 
     assert verdict(a, b, None) == "not shown"
     assert verdict(a, b, 0.02) == "equivalent within the margin"
-    assert verdict(a, b, 0.001).startswith("cannot be shown at the margin with 9 seeds (about ")
-    assert verdict(few_a, few_b, None) == "cannot be shown with 4 seeds"
+    assert verdict(a, b, 0.001).startswith("not shown: 9 seeds are too few for the margin (about ")
+    assert verdict(few_a, few_b, None) == "not shown; 4 seeds are too few for the sign-flip test"
     assert verdict(_side("a", {FINE: [0.5]}), _side("b", {FINE: [0.4]}), None) == "too few pairs"
 
 

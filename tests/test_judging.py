@@ -56,6 +56,46 @@ def test_of_a_loss_less_is_better(tmp_path: Path) -> None:
     assert judge_runs(runs, baseline="better").comparisons[0].verdict == "worse"
 
 
+def _named(path: Path, *columns: str) -> Path:
+    """The same numbers under several names."""
+    return _table(path / "runs.csv", [{**{c: r["accuracy"] for c in columns}, **_keys(r)} for r in _rows()])
+
+
+def _keys(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("method", "seed")}
+
+
+def test_the_direction_is_told_from_the_name(tmp_path: Path) -> None:
+    columns = ("metrics.validation/calibration/expected_error", "valLoss", "top1_acc")
+    judged = judge_runs(read_runs(_named(tmp_path, *columns)))
+    verdicts = {one.score: (one.better, one.verdict) for one in judged.comparisons if one.method == "better"}
+    assert verdicts == dict(zip(columns, [("lower", "worse")] * 2 + [("higher", "better")], strict=True))
+    assert f"(of {columns[0]}, valLoss less is better)" in judged.caption
+    turned = judge_runs(read_runs(_named(tmp_path, "valLoss", "acc")), higher=["valLoss"], lower=["acc"])
+    assert [(one.score, one.verdict) for one in turned.comparisons[::2]] == [("valLoss", "better"), ("acc", "worse")]
+
+
+def test_a_direction_that_no_name_tells_is_asked_for(tmp_path: Path) -> None:
+    path = _named(tmp_path, "quality", "acc", "metrics.validation/geometry/tolerance")
+    judged = judge_runs(read_runs(path))
+    assert {one.score for one in judged.comparisons} == {"acc"}
+    assert any("quality is not judged; whether more or less" in text for text in judged.warnings)
+    assert any("tolerance is not judged; it describes a run" in text for text in judged.warnings)
+    with pytest.raises(InvalidFile, match="--higher quality or --lower quality"):
+        judge_runs(read_runs(path, scores=["quality", "acc"]))
+    with pytest.raises(InvalidFile, match="--higher quality or --lower quality"):
+        judge_runs(read_runs(_named(tmp_path, "quality")))
+    assert judge_runs(read_runs(path, scores=["quality"]), lower=["quality"]).comparisons[0].verdict == "worse"
+
+
+def test_directions_of_columns_that_are_no_scores_are_refused(tmp_path: Path) -> None:
+    runs = read_runs(_named(tmp_path, "loss", "acc"))
+    with pytest.raises(InvalidFile, match="did you mean 'loss'"):
+        judge_runs(runs, lower=["los"])
+    with pytest.raises(InvalidFile, match="both directions"):
+        judge_runs(runs, lower=["loss"], higher=["loss"])
+
+
 def test_exports_of_trackers_are_read_as_they_are(tmp_path: Path) -> None:
     mlflow = [
         {
@@ -90,7 +130,7 @@ def test_what_a_reviewer_would_ask_is_warned_of(tmp_path: Path) -> None:
     assert "unequal budgets: epochs is 20 for better and 10 for base" in _warned(tmp_path, longer)
     two = [{**r, "lr": 0.1 * (1 + (r["method"] == "same")), "wd": str(r["method"] == "same")} for r in rows]
     assert "confounded: same differs from base in 2 settings (lr, wd)" in _warned(tmp_path, two)
-    assert "no exact test can come below p = 0.25" in _warned(tmp_path, _rows(3))
+    assert "sign-flip test cannot come below p = 0.25" in _warned(tmp_path, _rows(3))
     alone = [{**r, "seed": i} for i, r in enumerate(rows)]
     assert "nothing is paired" in _warned(tmp_path, alone)
 

@@ -6,6 +6,9 @@ import csv
 import json
 import math
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +23,13 @@ from raycon.checkpoints import MANIFEST, newest_checkpoint
 from raycon.cli import main
 from raycon.encoder_sources import Found, checkpoint_of
 from raycon.errors import InvalidFile, MissingData, Refused
+from raycon.eval_request import PROTOCOL_NAMES
 from raycon.history import read_sweep
 from raycon.networks.named import NamedEncoder
 from raycon.one_pass import Evaluation, evaluate
 from raycon.scores import PROTOCOLS
 from raycon.space import load, trial_from
+from raycon.statistics import clopper_pearson
 from tests.tiny import tiny_file, without_ray
 
 SCORES: dict[str, Any] = {"coarse_to_fine": {}, "nearest_neighbours": {"neighbours": 5}, "fine_tune": {"images": 4}}
@@ -98,7 +103,40 @@ def test_groups_and_coarse_classes_can_be_asked_for(run: tuple[Path, dict[str, f
     counted = rows["validation/coarse_to_fine/accuracy"]
     assert counted["n"] == 100 and 0 <= counted["low"] < counted["value"] < counted["high"] <= 1
     assert rows["validation/groups/worst_accuracy"]["low"] is not None
-    assert rows["validation/groups/unbiased_accuracy"]["low"] is None
+    unbiased = rows["validation/groups/unbiased_accuracy"]
+    assert 0 <= unbiased["low"] < unbiased["value"] < unbiased["high"] <= 1
+    assert rows["validation/groups/worst3_accuracy"]["low"] is None
+
+
+def test_every_row_says_its_label_and_its_chance(run: tuple[Path, dict[str, float]]) -> None:
+    """Digits below five and from five on: the probe knows two labels, coarse_to_fine ten."""
+    judged = evaluate(run[0], overrides=["data.groups=[coarse, class]", *QUICK])
+    rows = {row["metric"].split("/", 1)[1]: row for row in judged.rows()}
+    labels = {name: row["label"] for name, row in rows.items()}
+    assert labels["linear_probe/accuracy"] == labels["calibration/brier"] == "coarse"
+    assert labels["coarse_to_fine/accuracy"] == "class" and labels["coarse_to_fine/coarse_accuracy"] == "coarse"
+    assert labels["groups/worst_accuracy"] == "coarse by coarse x class"
+    assert labels["groups/group_3_accuracy"] == "coarse in coarse 0, class 3"
+    assert labels["groups/group_17_accuracy"] == "coarse in coarse 1, class 7"
+    assert labels["geometry/effective_rank"] is None and labels["subgroup_ranking/area"] == "coarse 1"
+    chance = {name: row["chance"] for name, row in rows.items()}
+    most = judged.guesses["labels"]["frequent"]
+    assert chance["linear_probe/accuracy"] == most and 0.4 < most < 0.6
+    assert chance["linear_probe/balanced_accuracy"] == chance["groups/worst_accuracy"] == 0.5
+    assert chance["coarse_to_fine/accuracy"] == judged.guesses["class"]["frequent"] < 0.2
+    assert chance["calibration/log_loss"] == pytest.approx(math.log(2)) and chance["subgroup_ranking/area"] == 0.5
+    assert chance["geometry/alignment"] is None and rows["corruptions/clean_accuracy"]["n"] == 20
+
+
+def test_accuracies_where_the_bias_agrees_or_not_have_intervals(run: tuple[Path, dict[str, float]]) -> None:
+    """Made up: 30 of 100 images agree with their bias."""
+    judged = evaluate(run[0], protocols="linear_probe")
+    metrics = {"test/groups/aligned_accuracy": 0.9, "test/groups/conflicting_accuracy": 0.5}
+    made_up = replace(judged, metrics=metrics, aligned=30, grouped={"class": 10, "aligned": 2})
+    rows = {row["metric"].rsplit("/", 1)[1]: row for row in made_up.rows()}
+    assert (rows["aligned_accuracy"]["low"], rows["aligned_accuracy"]["high"]) == clopper_pearson(27, 30)
+    assert (rows["conflicting_accuracy"]["low"], rows["conflicting_accuracy"]["high"]) == clopper_pearson(35, 70)
+    assert [row["n"] for row in rows.values()] == [30, 70]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +156,29 @@ def test_groups_and_coarse_classes_can_be_asked_for(run: tuple[Path, dict[str, f
 def test_what_cannot_be_done_is_refused(run: tuple[Path, dict[str, float]], arguments: Any, words: str) -> None:
     with pytest.raises(InvalidFile, match=words):
         evaluate(run[0], **arguments)
+
+
+def test_the_names_of_protocols_are_known_without_torch() -> None:
+    assert set(PROTOCOL_NAMES) == set(PROTOCOLS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "does not exist"),
+        ([".", "--protocols", "linear_prob"], "did you mean 'linear_probe'"),
+        ([".", "--split", "train"], "validation, test"),
+        ([".", "--set", "training.epochs=3"], "below data or scores"),
+        ([".", "--data", "mnits"], "did you mean 'mnist'"),
+        ([".", "--data", "nowhere.yaml"], "no file nowhere.yaml"),
+    ],
+)
+def test_a_wrong_name_is_answered_before_torch_is_loaded(arguments: list[str], words: str, tmp_path: Path) -> None:
+    code = "import sys; from raycon.cli import main\ntry: main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "eval", *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode != 0 and words in done.stderr and done.stdout.strip() == "False"
 
 
 def test_a_checkpoint_that_stands_alone_needs_its_search_space(
@@ -203,7 +264,8 @@ def test_the_command_writes_what_it_prints(
         main(command)
     assert end.value.code == 0
     table = capsys.readouterr().out
-    assert "| validation/linear_probe/accuracy |" in table and "100 images of digits (validation)" in table
+    assert "| validation/linear_probe/accuracy | coarse |" in table and "100 images of digits (validation)" in table
+    assert "over the images judged" in table and "of this one encoder" in table
 
 
 def test_an_encoder_by_name_is_judged_on_data_by_name() -> None:

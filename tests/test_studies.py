@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import html.parser
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 import raycon
+from raycon.ablation.arms import named_as
 from raycon.ablation.study import Study, study_answers
 from raycon.config import Sweep
 from raycon.disk import RealDisk
@@ -19,12 +22,14 @@ from raycon.errors import InvalidFile, Refused
 from raycon.events import EventLog
 from raycon.history import LOG_NAME, read_sweep
 from raycon.repeats import ListSampler
+from raycon.replication.verify import verify_bundle
 from raycon.reporting.study_report import write_study_report
 from raycon.space import Space, loads
 from raycon.studies import StudyResult, plan_study, study_plan
 from tests.shipped import FOLDER
 
 SCORE = "validation/coarse_to_fine/accuracy"
+TERMS = ("supcon", "class_conditional_infonce", "reconstruction")
 FILE = """
 name: tiny-study
 trial:
@@ -89,7 +94,7 @@ def test_the_plan_says_arms_cost_questions_and_power() -> None:
     assert "factorial, 5 arms x 6 seeds = 30 runs" in text
     assert "arms: full, spread, decoder, nothing, longer" in text
     assert "questions: 5, 1 of them corrected together" in text
-    assert "smallest sign-flip p: 0.0312" in text and "power: 80 %" in text
+    assert "smallest p 0.0312 with 6 seeds, and under Holm over 1 can reject" in text and "power: 80 %" in text
 
 
 def test_claims_are_part_of_the_identity() -> None:
@@ -104,9 +109,9 @@ def test_python_gives_its_own_design() -> None:
     assert study.seeds == tuple(range(8))
     assert list(study.configurations) == [
         "full",
-        "class_conditional_infonce+reconstruction",
-        "supcon+reconstruction",
-        "supcon+class_conditional_infonce",
+        "without supcon",
+        "without class_conditional_infonce",
+        "without reconstruction",
         "longer",
     ]
 
@@ -119,6 +124,15 @@ def test_python_gives_its_own_design() -> None:
         ({"score": "test/coarse_to_fine/accuracy"}, InvalidFile, "validation images"),
         ({"plan": "leave_one_out"}, InvalidFile, "cannot be answered by this plan"),
         ({"components": {"a": {"drop": ["objective.supcom"]}}}, InvalidFile, "did you mean 'supcon'"),
+        (
+            {
+                "claims": {},
+                "components": {"decoder": {"off": {f"objective.{term}.weight": 0.0 for term in TERMS}}},
+                "plan": "leave_one_out",
+            },
+            InvalidFile,
+            "the arm 'without decoder' has nothing to train",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_any_run(given: Any, error: type[Exception], words: str) -> None:
@@ -151,6 +165,62 @@ def test_a_study_is_told_from_its_log_alone(tmp_path: Path) -> None:
     assert answers.answers[0].interval.mean == pytest.approx(0.1, abs=0.01)
     table = StudyResult(study, tmp_path).table("nothing")
     assert table.count("n = 6") == 4 and "p = " in table
+
+
+def test_a_study_whose_arms_were_named_otherwise_can_be_read(tmp_path: Path) -> None:
+    given = {"plan": "leave_one_out", "claims": {}, "against": {}}
+    study, _ = _study(**given)
+    assert list(study.configurations) == ["full", "without spread", "without decoder"]
+    older = dict(zip(["full", "decoder", "spread"], study.configurations.values(), strict=True))
+    assert study.arms is not None
+    _finish(replace(study, configurations=older, arms=named_as(study.arms, older)), tmp_path)
+    history = read_sweep(tmp_path)
+    again = Study.of_canonical(history.canonical)
+    answers = study_answers(again, history)
+    assert answers.seeds == study.seeds and list(answers.scores) == list(older)
+    assert again.identity() == history.identity != study.identity()
+
+
+@pytest.mark.parametrize("plan", ["factorial", "pairs"])
+def test_the_page_says_how_to_make_it_again(tmp_path: Path, plan: str) -> None:
+    study, _ = _study(plan=plan, claims={}, retune={"space": {"objective.supcon.weight": {"uniform": [0.1, 1.0]}}})
+    _finish(study, tmp_path)
+    folder = write_study_report(tmp_path).parent
+    again, _ = plan_study(loads((folder / "study.yaml").read_text()))
+    assert again.identity() == study.identity() and again.arms == study.arms
+    page, html = ((folder / name).read_text() for name in ("study.md", "study.html"))
+    (attempt,) = read_sweep(tmp_path).attempts
+    assert attempt.hardware and "Python" in attempt.hardware
+    for words in ("raycon ablate study.yaml", attempt.hardware, f"torch {attempt.versions['torch']}"):
+        assert words in page and words in html
+
+
+def test_every_arm_says_its_own_budget(tmp_path: Path) -> None:
+    study, _ = _study()
+    _finish(study, tmp_path)
+    page = write_study_report(tmp_path)
+    assert "budget: 1 epoch(s) a run in every arm but longer: 2;" in page.read_text()
+    rows = csv.DictReader((page.parent / "arms.csv").read_text().splitlines())
+    assert {row["arm"]: row["epochs"] for row in rows} == {arm: "12"[arm == "longer"] for arm in study.configurations}
+
+
+def test_the_committed_study_can_be_planned_from_its_own_page() -> None:
+    folder = FOLDER.parent / "studies" / "perfectly_balanced"
+    study, _ = plan_study(raycon.load(folder / "study.yaml"))
+    first, _ = plan_study(raycon.load(FOLDER / "ablations" / "perfectly_balanced.yaml"))
+    assert study.identity() == first.identity()
+    assert "raycon ablate study.yaml" in (folder / "study.md").read_text()
+
+
+def test_the_committed_numbers_are_those_of_the_committed_log() -> None:
+    folder = FOLDER.parent / "studies" / "perfectly_balanced"
+    found = verify_bundle(folder / "study.zip")
+    assert found.kind == "ablation" and found.history.openings == 0 and found.history.counts() == {"complete": 90}
+    answers = study_answers(Study.of_canonical(found.canonical), found.history).answers
+    rows = list(csv.DictReader((folder / "contrasts.csv").read_text().splitlines()))
+    assert [(row["contrast"], row["verdict"]) for row in rows] == [(a.question.label, a.verdict) for a in answers]
+    assert [float(row["effect"]) for row in rows] == pytest.approx([a.interval.mean for a in answers])
+    assert found.history.identity in (folder / "study.md").read_text()
 
 
 def test_a_seed_without_a_pair_is_left_out_of_all_arms(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -15,7 +15,9 @@ from raycon.space import trial_from, trial_to_plain
 from raycon.space.completion import shape_trial
 
 Arm = frozenset[str]
-FULL, NOTHING = "full", "nothing"
+FULL, NOTHING, WITHOUT = "full", "nothing", "without "
+LEAVING_OUT = ("leave_one_out", "pairs")
+"""Plans whose arms are named by what was left out; those of the others by what they have."""
 MOST_COMPONENTS = 10
 
 
@@ -40,7 +42,7 @@ def make_arms(base: Trial, design: Ablation) -> Arms:
     components = components_of(base, design)
     names = tuple(components)
     fraction = smallest_fraction(names, design.resolution) if design.plan == "fractional" else None
-    on = {_arm_name(arm, names): arm for arm in _planned(names, design, fraction)}
+    on = {_arm_name(arm, names, design.plan): arm for arm in _planned(names, design, fraction)}
     trials = {name: _trial(base, components, arm, design) for name, arm in on.items()}
     swapped = _swapped(components, design)
     for name, (component, alternative) in swapped.items():
@@ -97,9 +99,11 @@ def _planned(names: tuple[str, ...], design: Ablation, fraction: Fraction | None
     return [full]
 
 
-def _arm_name(arm: Arm, names: tuple[str, ...]) -> str:
+def _arm_name(arm: Arm, names: tuple[str, ...], plan: str) -> str:
     if arm == frozenset(names):
         return FULL
+    if plan in LEAVING_OUT:
+        return WITHOUT + " and ".join(name for name in names if name not in arm)
     return "+".join(name for name in names if name in arm) or NOTHING
 
 
@@ -176,6 +180,31 @@ def _put(plain: dict[str, Any], path: str, value: Any, field: str) -> None:
             here[parent] = {}
         here = here[parent]
     here[last] = value
+
+
+def check_trained(trials: Mapping[str, Trial]) -> None:
+    """Refuses arms in which no term has a weight: their encoders would be scored as they were drawn. Raises
+    InvalidFile, which names the arm."""
+    for name, trial in trials.items():
+        if not any(entry["weight"] for entry in trial.objective.values()):
+            reason = (
+                f"the arm {name!r} has nothing to train: the weight of {', '.join(trial.objective)} is 0; for an "
+                "untrained encoder on purpose set training.learning_rate to 1.0e-12"
+            )
+            raise InvalidFile(reason, field="ablation")
+
+
+def named_as(arms: Arms, trials: Mapping[str, Trial]) -> Arms:
+    """The same arms under the names that `trials` has for them: a log keeps the names that it was begun with."""
+    names = {
+        own: next((name for name, one in trials.items() if one == trial), own) for own, trial in arms.trials.items()
+    }
+    return replace(
+        arms,
+        trials={names[own]: trial for own, trial in arms.trials.items()},
+        on={names[own]: on for own, on in arms.on.items()},
+        swapped={names[own]: swapped for own, swapped in arms.swapped.items()},
+    )
 
 
 def _check_distinct(trials: Mapping[str, Trial]) -> None:

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
-
 from raycon.ablation.arms import FULL, Arms
+from raycon.ablation.verdicts import found_with, too_few_for, unshown
 from raycon.config import Ablation, Claim
 from raycon.statistics import (
     Interval,
     add_one_in,
-    detectable_effect,
     equivalence_p,
     factorial_effect,
     holm,
@@ -22,10 +20,8 @@ from raycon.statistics import (
     leave_one_out,
     paired_interval,
     paired_t_p,
-    required_seeds,
     shapley,
     sign_flip_p,
-    sign_flip_seeds,
 )
 
 SHOWN, AGAINST, EQUIVALENT = "shown", "shown, with the other sign", "equivalent within the margin"
@@ -46,7 +42,8 @@ class Question:
 class Answer:
     """One contrast over the seeds that all arms completed. p is of the paired t test; adjusted_p of Holm over the
     family of the study (its claims, or, where it has none, all contrasts of its plan); None for a contrast outside of
-    it, which is exploratory. verdict: one sentence."""
+    it, which is exploratory. detectable: the true effect that this test finds with power 0.8, if the differences spread
+    as these do; None where they do not spread. verdict: one sentence."""
 
     question: Question
     differences: tuple[float, ...]
@@ -55,6 +52,7 @@ class Answer:
     adjusted_p: float | None
     sign_flip_p: float
     equivalence_p: float | None
+    detectable: float | None
     verdict: str
 
     @property
@@ -103,6 +101,7 @@ def answer(design: Ablation, arms: Arms, scores: Mapping[str, Sequence[float]], 
                 adjusted_p=float(adjusted[index]) if index in adjusted else None,
                 sign_flip_p=sign_flip_p(row),
                 equivalence_p=None if claim is None else equivalence_p(row, claim.margin),
+                detectable=found_with(row, alpha=design.alpha, contrasts=len(family) if index in adjusted else 1),
                 verdict=_verdict(row, claim, adjusted.get(index), design.alpha, len(family)),
             )
         )
@@ -116,25 +115,13 @@ def _verdict(row: Sequence[float], claim: Claim | None, adjusted: float | None, 
             return EQUIVALENT
         if judged.verdict == "shown" or judged.against:
             return SHOWN if judged.verdict == "shown" else AGAINST
-        sd = float(np.std(row, ddof=1))
-        if sd > 0 and detectable_effect(sd, len(row), alpha=alpha, contrasts=family) > claim.margin:
-            needed = seeds_for(claim.margin, sd, alpha=alpha, contrasts=family)
-            return f"unresolved: cannot be shown at the margin with {len(row)} seeds ({needed} for power 0.8)"
+        least = found_with(row, alpha=alpha, contrasts=family)
+        if least is not None and least > claim.margin:
+            return f"unresolved: {too_few_for(claim.margin, row, alpha=alpha, contrasts=family)}"
         return "unresolved"
     if adjusted is None:
         return "exploratory"
-    if adjusted <= alpha:
-        return SHOWN
-    # Nobody named an effect of interest: what no exact test of so few seeds could reject is said to be beyond them.
-    return "not shown" if len(row) >= sign_flip_seeds(family, alpha) else f"cannot be shown with {len(row)} seeds"
-
-
-def seeds_for(effect: float, sd: float, *, alpha: float, contrasts: int) -> str:
-    """How many seeds find an effect with power 0.8, in words: a number, or that there are too many."""
-    try:
-        return f"about {required_seeds(effect, sd, alpha=alpha, contrasts=contrasts)}"
-    except ValueError:
-        return "too many"
+    return SHOWN if adjusted <= alpha else unshown(len(row), family, alpha)
 
 
 def _claimed(name: str, claim: Claim, arms: Arms) -> Question:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raycon.ablation.arms import FULL, Arms, make_arms
+from raycon.ablation.arms import FULL, Arms, make_arms, named_as
 from raycon.ablation.contrasts import Answer, answer, questions
 from raycon.config import Ablation, Trial
 from raycon.errors import InvalidFile
@@ -54,7 +54,8 @@ class Study(Listed):
         """The study that a log's canonical form describes."""
         design = read_ablation(canonical["ablation"])
         trials = {name: trial_from(plain) for name, plain in canonical["configurations"].items()}
-        arms = make_arms(trials[FULL], design)
+        frozen = {name: trial for name, trial in trials.items() if not name.endswith(RETUNED)}
+        arms = named_as(make_arms(trials[FULL], design), frozen)
         code = tuple(canonical.get("code", ()))
         return cls(canonical["repeat_of"], trials, tuple(canonical["seeds"]), canonical["score"], code, design, arms)
 

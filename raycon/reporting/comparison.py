@@ -64,7 +64,7 @@ def pair_rows(compared: Compared) -> list[Row]:
         row |= {"high": interval and interval.high, "n": len(pair.differences), "verdict": pair.verdict}
         row |= {"Holm p": pair.adjusted_p, "max-T p": pair.joint_p, "sign-flip p": pair.sign_flip_p, "p": pair.p}
         row |= {"equivalence p": pair.equivalence_p} if compared.margin is not None else {}
-        rows.append(row | {"better on": pair.improvement})
+        rows.append(row | {"detectable": pair.detectable, "better on": pair.improvement})
     return rows
 
 
@@ -147,13 +147,15 @@ def caption_of(compared: Compared) -> str:
         f"{side.budget.searched} runs searched, {side.budget.epochs} epochs x {side.budget.images} images a run"
         for side in sides
     }
-    floor = f"; smallest sign-flip p {sign_flip_floor(min(counts)):.3g}" if min(counts) > 1 else ""
+    floor = f", smallest p {sign_flip_floor(min(counts)):.3g}" if min(counts) > 1 else ""
     mark = f"{MARK}: {'; '.join(compared.unequal)}. " if compared.unequal else "Equal budgets. "
     return (
         f"{mark}{', '.join(compared.scores)}; n = {' or '.join(map(str, counts))} paired seeds (split, initialisation "
         f"and order vary, hyperparameters do not; none of the seeds chose a configuration), {1 - compared.alpha:.0%} "
-        f"paired t intervals, positive: a gain of the first. Rule: shown if Holm's p over all {family} pair(s) is at "
-        f"most {compared.alpha:g}{margin}; max-T p: the same family by sign flips{floor}. 'better on': share of seeds. "
+        f"paired t intervals, positive: a gain of the first. Rule: shown if Holm's p of the t tests over all {family} "
+        f"pair(s) is at most {compared.alpha:g}{margin}; beside it sign-flip tests{floor}, max-T p: the same family by "
+        "sign flips. Detectable: the true difference that the t test finds with power 0.8. 'better on': share of "
+        "seeds. "
         f"Budget: {' / '.join(sorted(budgets))}. Runs without a result: {sum(map(_failures, sides))}. Test set opened "
         f"{max(side.openings for side in sides)} time(s). {', '.join(sorted(versions))}. "
         f"Identities: {', '.join(dict.fromkeys(side.identity[:16] for side in sides))}."

@@ -12,15 +12,18 @@ from raycon.history import SweepHistory, read_sweep
 from raycon.repeats import Difference, paired_differences
 from raycon.reporting.figures import repeat_figure, sweep_figure
 from raycon.reporting.html import page
+from raycon.reporting.made_with import made_lines
 from raycon.reporting.search import search_sections
 from raycon.reporting.section import Section, files_of
+from raycon.reporting.sweep_latex import sweep_tables
 from raycon.reporting.tables import Row, objective_rows, run_rows, short_names, to_csv
 from raycon.reuse import reused_line
 
 
 def write_report(folder: Path, repeats: Sequence[Path] = (), pictures: Sequence[tuple[str, Path]] = ()) -> Path:
     """Writes `report/` of the sweep in `folder`, with its `repeats`: report.md, report.html, report.json, runs.csv, the
-    numbers behind every picture as CSV, and the pictures; also `pictures`, (title, PNG file) of its finalists.
+    numbers behind every picture as CSV, and the pictures; report.tex (`raycon.reporting.sweep_latex`) where a run has a
+    result; also `pictures`, (title, PNG file) of its finalists.
 
     Test scores appear where `raycon.sealed.open_test_set` has put them into the log. Returns the path of report.md.
     Raises RayconError where the folder holds no sweep.
@@ -36,6 +39,7 @@ def write_report(folder: Path, repeats: Sequence[Path] = (), pictures: Sequence[
     files["runs.csv"] = to_csv(run_rows(history)).encode()
     files["report.md"] = ("\n".join([*lines, *_joined(sections)]).rstrip() + "\n").encode()
     files["report.html"] = page(history.name, facts, sections).encode()
+    files |= {"report.tex": tables.encode()} if (tables := sweep_tables(history, repeated)) else {}
     files["report.json"] = _json(history, facts, sections)
     target, disk = folder / "report", RealDisk()
     disk.makedirs(target)
@@ -67,7 +71,6 @@ def _facts(history: SweepHistory) -> list[str]:
     counts = ", ".join(f"{count} {state}" for state, count in sorted(history.counts().items()))
     seeds = sorted({tuple(sorted(run.seeds.items())) for run in history.runs})
     told = "; ".join(" ".join(f"{name} {seed}" for name, seed in one) for one in seeds[:3])
-    versions = history.attempts[-1].versions if history.attempts else {}
     wanted = [f"maximise {name}" for name in history.maximize] + [f"minimise {name}" for name in history.minimize]
     best = None if len(wanted) != 1 else history.best()
     facts = [
@@ -76,7 +79,7 @@ def _facts(history: SweepHistory) -> list[str]:
         f"{sum(len(run.losses) for run in history.runs)}",
         f"seeds of the selecting runs: {told}. A winner is the luckiest of its runs as well as the best: judge it by "
         "`raycon repeat`",
-        f"versions: {', '.join(f'{name} {version}' for name, version in sorted(versions.items()))}",
+        *made_lines(history),
         f"identity: {history.identity[:16]}",
     ]
     if best is not None:

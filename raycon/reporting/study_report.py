@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ import numpy as np
 
 from raycon.ablation.arms import FULL
 from raycon.ablation.contrasts import Answer
-from raycon.ablation.study import Answers, Study, study_answers
+from raycon.ablation.study import RETUNED, Answers, Study, study_answers
+from raycon.ablation.study_file import FILE_NAME, study_command, study_file
+from raycon.ablation.verdicts import floor_line
 from raycon.disk import RealDisk, write_durably
 from raycon.history import SweepHistory, read_sweep
 from raycon.reporting.html import page
 from raycon.reporting.latex import booktabs
+from raycon.reporting.made_with import made_lines, versions_of
 from raycon.reporting.negatives import negatives_section
 from raycon.reporting.section import Section, files_of
 from raycon.reporting.study_figures import arms_figure, effects_figure, interaction_figure
@@ -28,12 +32,12 @@ from raycon.reporting.tables import Row, to_csv
 from raycon.reuse import reused_line
 from raycon.space import trial_to_plain
 from raycon.space.canonical import differences
-from raycon.statistics import benjamini_hochberg, max_t_p, sign_flip_floor
+from raycon.statistics import benjamini_hochberg, max_t_p
 
 
 def write_study_report(folder: Path) -> Path:
     """Writes `report/` of the study in `folder`: study.md, study.html, contrasts.csv, arms.csv, runs.csv,
-    contrasts.tex, study.json and the pictures.
+    contrasts.tex, study.json, the pictures, and study.yaml, from which the study can be run again.
 
     Returns the path of study.md. Raises RayconError where the folder holds no study.
     """
@@ -79,6 +83,7 @@ def _files(study: Study, history: SweepHistory, parts: Sequence[Answers], titles
     files = files_of(sections)
     files["runs.csv"] = to_csv(_run_rows(history)).encode()
     files["contrasts.tex"] = "\n".join(tables).encode()
+    files[FILE_NAME] = study_file(study).encode()
     files["study.json"] = _json(study, history, parts, titles, caption)
     files["study.md"] = _markdown(study, facts, sections, caption, parts[0].lost).encode()
     files["study.html"] = page(f"{study.of}: ablation", facts, sections, caption, _changes(study)).encode()
@@ -122,12 +127,13 @@ def _contrast_row(found: Answer, joint: float | None, q: float | None, *, explor
         "sign-flip p": found.sign_flip_p,
         "p": found.p,
         "equivalence p": found.equivalence_p,
+        "detectable": found.detectable,
     }
     return row | ({"exploratory q": q} if exploratory else {})
 
 
 def arm_rows(study: Study, part: Answers) -> list[Row]:
-    """One row an arm: its components, mean and standard deviation over the paired seeds."""
+    """One row an arm: its components, epochs, mean and standard deviation over the paired seeds."""
     assert study.arms is not None
     rows: list[Row] = []
     for arm, scores in part.scores.items():
@@ -140,7 +146,9 @@ def arm_rows(study: Study, part: Answers) -> list[Row]:
         listed = (
             "(outside of the plan)" if on is None else ", ".join(c for c in study.arms.components if c in on) or "-"
         )
-        rows.append({"arm": arm, "components": listed or "-", "mean": mean, "sd": spread, "n": n})
+        name = arm + RETUNED if part.retuned else arm
+        row: Row = {"arm": arm, "components": listed or "-", "epochs": study.configurations[name].training.epochs}
+        rows.append(row | {"mean": mean, "sd": spread, "n": n})
     return rows
 
 
@@ -161,14 +169,16 @@ def _facts(study: Study, history: SweepHistory, part: Answers) -> list[str]:
         f"score: {study.score}; plan: {design.plan.replace('_', ' ')}, {len(part.scores)} arms, "
         f"weights: {design.weights}",
         f"seeds: {', '.join(map(str, study.seeds))}, each for split, weights and order of all arms alike; "
-        f"{len(part.seeds)} of {len(study.seeds)} are paired in all arms; smallest sign-flip p "
-        + (f"{sign_flip_floor(len(part.seeds)):.4f}" if len(part.seeds) > 1 else "undefined"),
+        f"{len(part.seeds)} of {len(study.seeds)} are paired in all arms",
         f"family: {family} contrast(s) under Holm at {design.alpha:g}; "
         + ("the stated claims" if design.claims else "all contrasts of the plan"),
+        *([floor_line(len(part.seeds), family, design.alpha)] if len(part.seeds) > 1 and family else []),
         f"runs: {counts}",
         f"stated before the first run (SHA-256): {history.identity}",
     ]
     facts += [line] if (line := reused_line(history)) is not None else []
+    facts += [f"again: `{study_command(study)}` ({FILE_NAME} lies beside this page and holds the whole study)"]
+    facts += made_lines(history)
     fraction = None if study.arms is None else study.arms.fraction
     if fraction is not None:
         made = ", ".join(f"{name} = {' x '.join(of)}" for name, of in fraction.generators.items())
@@ -178,18 +188,16 @@ def _facts(study: Study, history: SweepHistory, part: Answers) -> list[str]:
 
 def _caption(study: Study, history: SweepHistory, part: Answers) -> str:
     """What a table of these numbers has to say beneath it."""
-    epochs = sorted({trial.training.epochs for trial in study.configurations.values()})
-    versions = history.attempts[-1].versions if history.attempts else {}
     failures = sum(run.state != "complete" for run in history.runs)
     taken = sum(run.reused is not None for run in history.runs)
-    told = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     return (
         f"{study.score}; n = {len(part.seeds)} paired seeds (split, initialisation and order vary; hyperparameters do "
         f"not), {1 - study.design.alpha:.0%} paired t intervals, two-sided paired t tests with Holm's correction over "
-        f"the family; a positive effect is a gain. Rule: {_rule(study)}. The configuration was fixed before these "
-        f"seeds were run; budget of every arm: {' or '.join(map(str, epochs))} epochs a run{_searched(study)}; "
-        f"test set opened {history.openings} time(s); {failures} run(s) without a result, {taken} taken over from "
-        f"earlier studies. {_scale(study)}{told}. Study {history.identity[:16]}."
+        "the family; a positive effect is a gain; detectable: the true effect that this test finds with power 0.8. "
+        f"Rule: {_rule(study)}. The configuration was fixed before these seeds were run; budget: {_epochs(study)}"
+        f"{_searched(study)}; test set opened {history.openings} time(s); {failures} run(s) without a result, {taken} "
+        f"taken over from earlier studies. {_scale(study)}Made with {'; or '.join(versions_of(history))}. Study "
+        f"{history.identity[:16]}."
     )
 
 
@@ -213,9 +221,17 @@ def _rule(study: Study) -> str:
             "exploratory"
         )
     return (
-        f"shown if the Holm p is at most {alpha}, else not shown; cannot be shown: not shown, with too few seeds for "
-        "the exact sign-flip test to reject at all"
+        f"shown if the Holm p (of the t tests, which have no smallest value) is at most {alpha}, else not shown; too "
+        "few seeds for the sign-flip test: its smallest p, after Holm, is above that"
     )
+
+
+def _epochs(study: Study) -> str:
+    """How long runs are trained: in all arms alike, or in most of them and in each of the others."""
+    epochs = {name: trial.training.epochs for name, trial in study.configurations.items()}
+    usual = Counter(epochs.values()).most_common(1)[0][0]
+    others = [f"{name}: {count}" for name, count in epochs.items() if count != usual]
+    return f"{usual} epoch(s) a run in every arm" + (f" but {'; '.join(others)}" if others else "")
 
 
 def _searched(study: Study) -> str:

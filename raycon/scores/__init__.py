@@ -3,7 +3,8 @@
 A protocol is a function. Its positional names are filled from a closed vocabulary (`raycon.scores.vocabulary`), one
 with the default None may be absent; its keyword-only arguments are knobs with bounds in their types. It returns metrics
 by their last name; `evaluate` puts `split/protocol/` before it. To add one: a file here, a line in `PROTOCOLS`, its
-metrics in `raycon.metric_names`, and a test with an independent oracle.
+metrics in `raycon.metric_names` (in `raycon.scores.about`, too, where they are not about the label that `data.labels`
+names), and a test with an independent oracle.
 """
 
 from __future__ import annotations

@@ -35,8 +35,9 @@ def groups(
     images, as Sagawa et al. do for Waterbirds, whose test groups are otherwise mixed than its training groups; it is
     left out where a group of the training images has no image judged.
 
-    The least of several noisy numbers is biased downwards, the more so the smaller the groups: `worst_bias` is by how
-    much (0 or less), and `worst_low` to `worst_high` the 95 % interval of the lowest true accuracy. `group_G_low` and
+    The least of several noisy numbers is biased downwards, the more so the smaller the groups: `worst_bias` estimates
+    by how much (0 or less; about 0.8 of it where all groups are equal, see `raycon.statistics.worst_group`), and
+    `worst_low` to `worst_high` is the 95 % interval of the lowest true accuracy. `group_G_low` and
     `group_G_high` are Clopper-Pearson intervals that hold for all groups at once (`raycon.statistics.worst_group`).
     All of this is over draws of the images judged.
 

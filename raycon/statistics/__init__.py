@@ -10,7 +10,13 @@ from raycon.statistics.budget import expected_best
 from raycon.statistics.effects import add_one_in, factorial_effect, interaction, leave_one_out, shapley
 from raycon.statistics.equivalence import Judgement, Sign, Verdict, equivalence_p, judge, paired_t_p
 from raycon.statistics.front import attained, drawn_means, noise_covariance, on_front
-from raycon.statistics.intervals import Interval, clopper_pearson, paired_interval, prediction_interval
+from raycon.statistics.intervals import (
+    Interval,
+    clopper_pearson,
+    mean_share_interval,
+    paired_interval,
+    prediction_interval,
+)
 from raycon.statistics.multiplicity import benjamini_hochberg, holm
 from raycon.statistics.negatives import NegativesVerdict, negatives_verdict
 from raycon.statistics.power import detectable_effect, paired_t_power, required_seeds, sign_flip_seeds
@@ -40,6 +46,7 @@ __all__ = [
     "judge",
     "leave_one_out",
     "max_t_p",
+    "mean_share_interval",
     "negatives_verdict",
     "noise_covariance",
     "on_front",

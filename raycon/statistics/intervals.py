@@ -6,6 +6,7 @@ five seeds instead of 95 %), so intervals of means use Student's t.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,26 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     low = float(special.betaincinv(successes, failures + 1, tail)) if successes else 0.0
     high = float(special.betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
     return low, high
+
+
+def mean_share_interval(
+    successes: Sequence[int], trials: Sequence[int], confidence: float = 0.95
+) -> tuple[float, float]:
+    """The interval (low, high) of the mean of the shares of several groups, each counting the same, for example of the
+    mean accuracy over groups.
+
+    The distance of each share to the ends of its Clopper-Pearson interval stands for its spread; squared distances add
+    up as variances do, on either side by themselves (variance estimates recovered from intervals). It holds over draws
+    of images. One group: its Clopper-Pearson interval. Raises ValueError for no group, a group without trials, or as
+    `clopper_pearson`.
+    """
+    if not trials or len(successes) != len(trials) or min(trials) < 1:
+        raise ValueError(f"needs successes and trials of the same groups, none empty, got {list(trials)}")
+    shares = np.array(successes) / np.array(trials)
+    ends = np.array([clopper_pearson(right, size, confidence) for right, size in zip(successes, trials, strict=True)])
+    below, above = (float(np.sqrt(np.square(ends[:, side] - shares).sum())) / len(shares) for side in (0, 1))
+    mean = float(shares.mean())
+    return max(0.0, mean - below), min(1.0, mean + above)
 
 
 def prediction_interval(values: Numbers, further: int = 1, confidence: float = 0.95) -> tuple[float, float]:

@@ -44,7 +44,7 @@ def sign_flip_p(differences: Numbers, *, generator: np.random.Generator | None =
 
 def sign_flip_floor(n: int) -> float:
     """The smallest p value that the exact sign-flip test can give with n differences: 2^(1 - n), as a pattern and its
-    opposite always tie. Below it nothing can be shown. Raises ValueError for n < 2."""
+    opposite always tie. Other tests, such as Student's t, have no such floor. Raises ValueError for n < 2."""
     if n < 2:
         raise ValueError(f"at least 2 paired differences are needed, got {n}")
     return 2.0 ** (1 - n)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from raycon.ablation.arms import Arms, make_arms
+from raycon.ablation.arms import Arms, check_trained, make_arms, named_as
 from raycon.config import Trial
 from raycon.errors import InvalidFile
 from raycon.space import trial_to_plain
@@ -30,9 +30,15 @@ def _arms(**section: Any) -> Arms:
 @pytest.mark.parametrize(
     ("plan", "names"),
     [
-        ("leave_one_out", ["full", "decoder+views", "spread+views", "spread+decoder"]),
+        ("leave_one_out", ["full", "without spread", "without decoder", "without views"]),
         ("add_one_in", ["full", "spread", "decoder", "views", "nothing"]),
-        ("pairs", ["full", "decoder+views", "spread+views", "spread+decoder", "views", "decoder", "spread"]),
+        (
+            "pairs",
+            [
+                *("full", "without spread", "without decoder", "without views"),
+                *("without spread and decoder", "without spread and views", "without decoder and views"),
+            ],
+        ),
     ],
 )
 def test_the_arms_of_a_plan(plan: str, names: list[str]) -> None:
@@ -52,20 +58,20 @@ def test_a_fractional_plan_says_its_resolution() -> None:
 
 def test_a_component_takes_along_what_only_it_used() -> None:
     arms = _arms(plan="leave_one_out")
-    without = arms.trials["spread+views"]
+    without = arms.trials["without decoder"]
     assert "reconstruction" not in without.objective and "decoder" not in without.networks
     assert "decoder" in arms.trials["full"].networks
-    plain = trial_to_plain(arms.trials["decoder+views"])
+    plain = trial_to_plain(arms.trials["without spread"])
     assert plain["objective"]["supcon"]["weight"] == 1.0 and "class_conditional_infonce" not in plain["objective"]
-    assert arms.trials["spread+decoder"].augmentation.scale == (1.0, 1.0)
-    assert arms.trials["spread+decoder"].augmentation.brightness == _base().augmentation.brightness
+    assert arms.trials["without views"].augmentation.scale == (1.0, 1.0)
+    assert arms.trials["without views"].augmentation.brightness == _base().augmentation.brightness
 
 
 def test_weights_can_be_renormalised() -> None:
     section: dict[str, Any] = {"components": {"decoder": DECODER}, "weights": "renormalise"}
     base = sum(entry["weight"] for entry in _base().objective.values())
-    kept = _arms(components={"decoder": DECODER}).trials["nothing"].objective
-    scaled = _arms(**section).trials["nothing"].objective
+    kept = _arms(components={"decoder": DECODER}).trials["without decoder"].objective
+    scaled = _arms(**section).trials["without decoder"].objective
     assert sum(entry["weight"] for entry in scaled.values()) == pytest.approx(base)
     assert scaled["supcon"]["weight"] / scaled["cross_entropy"]["weight"] == pytest.approx(
         kept["supcon"]["weight"] / kept["cross_entropy"]["weight"]
@@ -76,6 +82,22 @@ def test_without_components_every_term_is_one() -> None:
     arms = _arms(components={}, over=["objective"])
     assert arms.components == ("supcon", "class_conditional_infonce", "reconstruction", "cross_entropy")
     assert len(arms.trials) == 5
+
+
+def test_an_arm_without_any_weight_is_named() -> None:
+    bare = [f"objective.{name}" for name in _base().objective if name != "supcon"]
+    silent = {"drop": bare, "off": {"objective.supcon.weight": 0.0}}
+    check_trained(_arms().trials)
+    with pytest.raises(InvalidFile, match=r"the arm 'without all' has nothing to train: the weight of supcon is 0"):
+        check_trained(_arms(components={"all": silent}).trials)
+
+
+def test_arms_can_be_called_as_in_an_older_log() -> None:
+    arms = _arms(plan="leave_one_out")
+    older = dict(zip(["full", "decoder+views", "spread+views", "spread+decoder"], arms.trials.values(), strict=True))
+    renamed = named_as(arms, older)
+    assert renamed.trials == older and renamed.on["decoder+views"] == arms.on["without spread"]
+    assert named_as(arms, arms.trials) == arms
 
 
 def test_alternatives_and_further_arms() -> None:

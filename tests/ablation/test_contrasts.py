@@ -115,7 +115,7 @@ def test_claims_are_answered_first_and_alone_in_the_family() -> None:
         (
             {**CLAIM, "of": ["spread", "views"]},
             5.0,
-            "unresolved: cannot be shown at the margin with 9 seeds (about 2429 for power 0.8)",
+            "unresolved: 9 seeds are too few for the margin (about 2429 for power 0.8)",
         ),
     ],
 )

@@ -36,7 +36,7 @@ def test_a_study_with_arms_that_were_searched_for(tmp_path: Path) -> None:
     settings = raycon.Settings(out=tmp_path, slots=2, tracking="off", resources={"cpu": 0.5})
     result = raycon.ablate(loads(FILE), settings=settings)
     names = {run.values["configuration"] for run in result.history.runs}
-    assert names == {"full", "nothing", "full, re-tuned", "nothing, re-tuned"}
+    assert names == {"full", "without spread", "full, re-tuned", "without spread, re-tuned"}
     assert result.answers().retuned and result.answers().seeds == (1, 2, 3)
     before = result.report().read_text()
     assert "re-tuned with equal budget" in before and "arms frozen" in before

@@ -83,7 +83,7 @@ def test_a_study_is_replicated(study: Path, tmp_path: Path, monkeypatch: pytest.
     listed, code = plan_replication(found, 3)
     assert {pick.fresh for pick in listed.picks} == {True}
     arms = {found.history.run(pick.key).values["configuration"] for pick in listed.picks}
-    assert arms == {"full", "spread", "decoder"}
+    assert arms == {"full", "without spread", "without decoder"}
     history = run_replication(listed, code, Settings(out=tmp_path / "out", tracking="off"))
     judged = judge_replication(listed, history, found.history)
     assert judged.verdict in ("replicated", "not replicated") and len(judged.rows()) == 3

@@ -16,9 +16,11 @@ from raycon.driver import Opener
 from raycon.judging import comparison_rows, judge_runs, read_runs
 from raycon.reporting.latex import booktabs, escaped
 from raycon.reporting.study_report import write_study_report
+from raycon.reporting.sweep_latex import sweep_tables
 from raycon.reporting.tables import Row
 from tests import test_comparing, test_studies
 from tests.replication import made_up
+from tests.reporting.synthetic import ALIGNMENT, realistic_repeat, realistic_sweep
 
 needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 
@@ -69,6 +71,16 @@ def test_the_tables_of_a_study_and_a_comparison_compile_and_fit(
     found = raycon.compare("a", "a_search_of_a_long_name", margin=0.01, settings=test_comparing._settings(tmp_path))
     folder = found.report(tmp_path / "compared").parent
     assert "Overfull" not in _compile((folder / "compare.tex").read_text(), tmp_path / "two")
+
+
+@needs_latex
+@pytest.mark.slow
+@pytest.mark.parametrize("minimize", [(), (ALIGNMENT,)], ids=["one objective", "two objectives"])
+def test_the_tables_of_a_sweep_compile_and_fit(tmp_path: Path, minimize: tuple[str, ...]) -> None:
+    history = realistic_sweep(tmp_path / "s", minimize=minimize)
+    tables = sweep_tables(history, [realistic_repeat(tmp_path / "s-repeat-1", "s")])
+    assert tables.count(r"\begin{table}") == 2
+    assert "Overfull" not in _compile(tables, tmp_path / "page")
 
 
 @needs_latex

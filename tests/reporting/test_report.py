@@ -31,7 +31,7 @@ def test_a_report_without_repetition(tmp_path: Path) -> None:
     assert "| reconstruction.use |" in text and "| use |" not in text
     assert "Fresh seeds" not in text and "test/" not in text
     assert {path.name for path in page.parent.iterdir()} == {
-        *("report.md", "report.html", "report.json", "runs.csv", "sweep.png"),
+        *("report.md", "report.html", "report.json", "report.tex", "runs.csv", "sweep.png"),
         *("budget.csv", "budget.png", "importance.csv", "importance.png"),
     }
     assert (page.parent / "runs.csv").read_text() == to_csv(run_rows(history))
@@ -46,7 +46,7 @@ def test_a_report_is_the_same_bytes_each_time(tmp_path: Path) -> None:
         return {path.name: path.read_bytes() for path in page.parent.iterdir()}
 
     first = content()
-    assert len(first) == 11
+    assert len(first) == 12
     assert content() == first
 
 

@@ -56,4 +56,34 @@ def test_the_worst_groups_interval_covers_and_its_bias_is_seen() -> None:
         estimated.append(found.bias)
     assert inside / 400 >= 0.94
     assert np.mean(shortfall) == pytest.approx(-0.0277, abs=0.004)
-    assert -0.03 < np.mean(estimated) < -0.005
+    assert 0.7 < np.mean(estimated) / np.mean(shortfall) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("groups", "size", "spread", "least", "most"),
+    [(2, 200, 0.0, 0.65, 1.0), (8, 100, 0.0, 0.7, 1.0), (10, 500, 0.01, 0.9, 1.45), (8, 100, 0.05, 0.8, 1.35)],
+)
+def test_the_bias_of_the_worst_group_over_many_sets_of_groups(
+    groups: int, size: int, spread: float, least: float, most: float
+) -> None:
+    """The mean estimate against the mean shortfall, where the true accuracies of groups spread by so much."""
+    random = np.random.default_rng(4)
+    shortfall, estimated = [], []
+    for _ in range(600):
+        truth = np.clip(random.normal(0.85, spread, groups), 0.02, 0.98)
+        correct = random.binomial(size, truth, size=(50, groups))
+        shortfall.append(np.mean(correct.min(axis=1) / size) - truth.min())
+        found = worst_group(correct[0].tolist(), [size] * groups, generator=random, draws=200)
+        estimated.append(found.bias)
+    assert least < np.mean(estimated) / np.mean(shortfall) < most
+
+
+def test_a_group_that_is_clearly_the_worst_has_no_bias() -> None:
+    random = np.random.default_rng(5)
+    found = [
+        worst_group(random.binomial(180, [0.95, 0.93, 0.9, 0.6]).tolist(), [180] * 4, generator=random, draws=2000).bias
+        for _ in range(50)
+    ]
+    assert abs(np.mean(found)) < 0.002
+    assert worst_group([5], [9], generator=random).bias == 0.0
+    assert worst_group([5, 5], [5, 5], generator=random).bias == 0.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raycon.statistics import clopper_pearson, paired_interval, sign_flip_floor, sign_flip_p
+from raycon.statistics import clopper_pearson, mean_share_interval, paired_interval, sign_flip_floor, sign_flip_p
 
 
 def test_the_interval_equals_scipy() -> None:
@@ -116,3 +116,26 @@ def test_clopper_pearson_never_covers_less_than_it_says() -> None:
         inside = (bounds[:, 0] <= share) & (share <= bounds[:, 1])
         coverage = stats.binom.pmf(np.arange(trials + 1), trials, share)[inside].sum()
         assert 0.95 <= coverage + 1e-12 <= 1.0 + 1e-9
+
+
+@pytest.mark.parametrize(("truth", "sizes"), [([0.85] * 4, [182] * 4), ([0.98, 0.6, 0.8], [40, 500, 90])])
+def test_the_interval_of_a_mean_over_groups_covers(truth: list[float], sizes: list[int]) -> None:
+    random = np.random.default_rng(7)
+    inside, widths = 0, []
+    for _ in range(1500):
+        low, high = mean_share_interval(random.binomial(sizes, truth).tolist(), sizes)
+        inside += bool(low <= np.mean(truth) <= high)
+        widths.append(high - low)
+    assert 0.94 <= inside / 1500 <= 0.99
+    exact = 2 * 1.96 * np.sqrt(np.sum(np.array(truth) * (1 - np.array(truth)) / np.array(sizes))) / len(sizes)
+    assert exact < np.mean(widths) < 1.3 * exact
+
+
+def test_the_interval_of_a_mean_over_groups_at_its_ends() -> None:
+    assert mean_share_interval([7], [9]) == pytest.approx(clopper_pearson(7, 9))
+    low, high = mean_share_interval([5, 6], [5, 6])
+    assert high == 1.0 and 0.5 < low < 1.0
+    assert mean_share_interval([0, 0], [5, 6])[0] == 0.0
+    for successes, trials in (([], []), ([1], [0]), ([1, 2], [3]), ([4], [3])):
+        with pytest.raises(ValueError):
+            mean_share_interval(successes, trials)
