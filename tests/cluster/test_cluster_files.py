@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,20 @@ def test_the_token_is_on_every_node_and_private(name: str) -> None:
     told = "\n".join(config["setup_commands"])
     assert "RAY_AUTH_MODE=token" in told
     assert re.search(r"(chmod|install -m) 600 .*~/.ray/auth_token", told)
+
+
+@pytest.mark.parametrize("name", RAY_FILES)
+def test_own_settings_are_read_after_the_shipped_ones(name: str, tmp_path: Path) -> None:
+    """Also where `ray up` writes the shipped ones anew, and where there are none."""
+    setup = [line for line in read(name)["setup_commands"] if "raycon.sh" in line]
+    told = 'eval "$SETUP"; eval "$SETUP"; . ~/.bashrc; echo "$RAYCON_STORAGE ${MLFLOW_TRACKING_URI:-}"'
+    settings = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "SETUP": "; ".join(setup)}
+    shell = ["bash", "-euc", told]
+    before = subprocess.run(shell, env=settings, capture_output=True, text=True, check=True).stdout.split()
+    assert len(before) == 1 and before[0].startswith("/")
+    (tmp_path / ".raycon.own.sh").write_text("export MLFLOW_TRACKING_URI=http://x RAYCON_STORAGE=s3://y\n")
+    after = subprocess.run(shell, env=settings, capture_output=True, text=True, check=True).stdout.split()
+    assert after == ["s3://y", "http://x"]
 
 
 @pytest.mark.parametrize("name", RAY_FILES)

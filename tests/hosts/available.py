@@ -27,7 +27,9 @@ mount -t overlay overlay -o "lowerdir=$1,upperdir=/mnt/upper,workdir=/mnt/work" 
 @functools.cache
 def unavailable() -> str:
     """Why hosts cannot be made here, in one line; empty where they can. Installs openssh-server, rsync and iproute2
-    where they are missing and apt-get is there."""
+    where they are missing and apt-get is there. RAYCON_TEST_HOSTS=none has the tests do without."""
+    if os.environ.get("RAYCON_TEST_HOSTS") == "none":
+        return "RAYCON_TEST_HOSTS=none"
     if sys.platform != "linux":
         return f"namespaces are Linux's; this is {sys.platform}"
     if os.geteuid() != 0:

@@ -32,7 +32,10 @@ def _install(packages: list[str]) -> None:
     settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     for command in (install, ["apt-get", "update"], install):
-        done = subprocess.run(command, env=settings, capture_output=True, timeout=600, check=False)
+        try:
+            done = subprocess.run(command, env=settings, capture_output=True, timeout=300, check=False)
+        except subprocess.TimeoutExpired:
+            return
         if done.returncode == 0 and command is install:
             return
 
