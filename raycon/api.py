@@ -19,13 +19,13 @@ from raycon.events import EventLog
 from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep, read_sweep_file
 from raycon.lock import FolderLock
 from raycon.mirror import mirror_at
-from raycon.object_storage import check_reachable, checked, join
+from raycon.object_storage import check_reachable, checked, join, last_part
 from raycon.own_code import NO_CODE, OwnCode, activate, keep_code, own_code, refuse_while_loading
 from raycon.repeats import Difference, Listed, ListSampler, check_fresh, check_score, paired_differences, score_of
 from raycon.runs import Progress, Scored
 from raycon.space import Space, name_of, trial_to_plain
 from raycon.space import load as load_space
-from raycon.train_folder import claimed, default_folder
+from raycon.train_folder import claimed, claimed_place, default_folder
 
 if TYPE_CHECKING:
     import pandas
@@ -68,7 +68,7 @@ class Settings:
     URI that all nodes reach (RAYCON_STORAGE, else the sweep's folder in `out`). slots: runs at a time (as many as fit).
     resources: {'cpu', 'gpu'} of a worker. tracking: an MLflow URI (MLFLOW_TRACKING_URI, else a SQLite file in `out`),
     or 'off'. require_tracking: fail without it.
-    wait_minutes: how long to wait for room in a cluster that is full or has yet to grow.
+    wait_minutes: how long to wait for room in a cluster that is full or has yet to grow, and for a failing storage.
     here: in this process, one run after another, without Ray; for debuggers, and for runs of less than a second.
     """
 
@@ -204,7 +204,7 @@ def train(
     *,
     terms: Sequence[Callable[..., Any]] = (),
     code: OwnCode = NO_CODE,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     workers: int = 1,
     resources: Mapping[str, float] | None = None,
     on_event: Callable[[Progress | Scored], None] = lambda event: None,
@@ -213,9 +213,9 @@ def train(
     code; `terms` are functions of your own, `code` is that of a trial which stands alone.
 
     One worker trains in this process, several in a Ray Train run of the same loop. `folder`: where checkpoints go; an
-    earlier run of the same trial there is taken up. Without one, one worker keeps nothing and several take a folder
-    below the output folder. Raises Diverged with the step if a loss is not finite, Refused if the folder holds another
-    configuration or another process is at work there.
+    earlier run of the same trial there is taken up; several workers may have an s3:// or gs:// URI. Without one, one
+    worker keeps nothing and several take a folder below RAYCON_STORAGE, else below the output folder. Raises Diverged
+    with the step if a loss is not finite, Refused if the folder holds another configuration or is in use.
     """
     refuse_while_loading("raycon.train")
     code += own_code(terms)
@@ -223,14 +223,14 @@ def train(
         code, trial = trial.code + code, first_trial(trial)
     if code:
         activate(code)
-    if folder is None and workers > 1:
-        folder = default_folder(Settings().folder, trial, code)
+    if workers > 1:
+        place = folder or default_folder(Settings().shared or Settings().folder, trial, code)
+        with claimed_place(place, trial, code) as (where, newest):
+            return _train_together(trial, code, where, newest, workers, resources, on_event)
     if folder is None:
         return _train_here(trial, code, None, None, resources, on_event)
     with claimed(folder, trial, code) as resume:
-        if workers == 1:
-            return _train_here(trial, code, folder, resume, resources, on_event)
-        return _train_together(trial, code, folder, resume, workers, resources, on_event)
+        return _train_here(trial, code, Path(folder), resume, resources, on_event)
 
 
 def _train_here(
@@ -259,8 +259,8 @@ def _train_here(
 def _train_together(
     trial: Trial,
     code: OwnCode,
-    folder: Path,
-    resume: Path | None,
+    folder: str,
+    resume: str | None,
     workers: int,
     resources: Mapping[str, float] | None,
     on_event: Callable[[Progress | Scored], None],
@@ -274,14 +274,13 @@ def _train_together(
         elif report["kind"] == "scored":
             on_event(Scored(report["epoch"], report["metrics"], report["done"]))
 
-    assignment: dict[str, Any] = {"key": folder.name, "number": 0, "attempt": 1, "try": 1}
-    assignment |= {"trial": trial_to_plain(trial), "folder": str(folder.resolve())}
-    assignment["resume"] = str(resume) if resume else None
+    assignment: dict[str, Any] = {"key": last_part(folder), "number": 0, "attempt": 1, "try": 1}
+    assignment |= {"trial": trial_to_plain(trial), "folder": folder, "resume": resume}
     wanted = dict(resources) if resources else None
     metrics: dict[str, float] = train_workers(
         assignment | _shipped(code),
         workers,
-        folder=Path(assignment["folder"]),
+        folder=Path(folder),
         factory=_factory(code).get("factory", SHIPPED_LOOP),
         resources=wanted,
         on_report=tell,
@@ -500,23 +499,23 @@ def _run(
 def _execute(
     driver: Driver, wanted: Sweep, settings: Settings, observer: Observer | None, folder: Path, code: OwnCode
 ) -> None:
+    wait: dict[str, Any] = {"wait_minutes": settings.wait_minutes, **_factory(code)}
     if settings.here:
         from raycon.cluster.here import run_here
 
         device = _device(settings.resources)
-        run_here(driver, wanted, device=device, observer=observer, folder=folder, **_factory(code))
+        run_here(driver, wanted, device=device, observer=observer, folder=folder, **wait)
         return
     from raycon.cluster.search import run_sweep
 
     resources = dict(settings.resources) if settings.resources else None
-    slots, factory = settings.slots, _factory(code)
-    wait: dict[str, Any] = {"wait_minutes": settings.wait_minutes, **factory}
+    slots = settings.slots
     run_sweep(driver, wanted, slots=slots, resources=resources, observer=observer, folder=folder, **wait)
 
 
 def _warn_of_mirror(log: EventLog) -> None:
     if log.mirror_error is not None:
-        logger.warning("the copy of the log on the storage is behind: %s", log.mirror_error)
+        logger.warning("the copy of the log is behind; the same command brings it up to date: %s", log.mirror_error)
 
 
 def _opened(driver: Driver) -> dict[str, Any]:

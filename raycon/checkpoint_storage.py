@@ -10,21 +10,70 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import functools
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from raycon.checkpoints import KEPT, MANIFEST, TENSORS, DamagedCheckpoint, is_sound, newest_checkpoint
+from raycon.checkpoints import (
+    MANIFEST,
+    TENSORS,
+    DamagedCheckpoint,
+    is_sound,
+    newest_checkpoint,
+    outdated,
+    place_of,
+    stored_in,
+)
 from raycon.object_storage import ObjectFolder, above, is_uri, join, last_part, patiently, shown
+from raycon.wording import one_line
 
 DRAFTS = "raycon-checkpoint-"
+OS_ERROR = re.compile(r"os error (\d+)")
 STALE = 86400.0
 """Seconds after which a folder with a checkpoint in transit was left by a process that is gone."""
+
+
+class StorageLost(OSError):
+    """A checkpoint could not be written to its storage, or fetched from there: neither the run nor its node is to
+    blame. On the way through Ray only the text of an error is left, which begins with this name."""
+
+    @classmethod
+    def told_in(cls, reason: str) -> bool:
+        """Whether the text of an error is that of one of these."""
+        return f"{cls.__name__}: " in reason
+
+
+@contextlib.contextmanager
+def on_storage(place: str) -> Iterator[None]:
+    """An OSError of the block is raised as StorageLost. On object storage the disk that is full is the node's own."""
+    try:
+        with disk_errors():
+            yield
+    except StorageLost:
+        raise
+    except OSError as error:
+        if is_uri(place) and error.errno == errno.ENOSPC:
+            raise
+        raise StorageLost(one_line(f"{shown(place)}: {type(error).__name__}: {error}")) from error
+
+
+@contextlib.contextmanager
+def disk_errors() -> Iterator[None]:
+    """What safetensors says of a disk, a full one for example, is raised as OSError, which it does not do."""
+    try:
+        yield
+    except Exception as error:
+        # By name: a loop that writes nothing has no need of the package.
+        if type(error).__name__ == "SafetensorError" and (found := OS_ERROR.search(str(error))):
+            raise OSError(int(found[1]), str(error)) from error
+        raise
 
 
 def checkpoint_place(run: str, attempt: int, epoch: int) -> str:
@@ -55,31 +104,53 @@ def newest_place(run: str) -> str | None:
     return None
 
 
+def earlier_place(place: str) -> str | None:
+    """The usable checkpoint of the same run before a damaged one, or None. Raises StorageLost where the storage does
+    not answer."""
+    damaged = place_of(shown(place))
+    if damaged is None:
+        return None
+    run = above(place, 2)
+    with on_storage(run):
+        stored = _stored(run) if is_uri(run) else {found[:2] for found in stored_in(Path(run))}
+    for epoch, attempt in sorted(stored, reverse=True):
+        earlier = checkpoint_place(run, attempt, epoch)
+        if epoch < damaged[0] and usable(earlier):
+            return earlier
+    return None
+
+
 @contextlib.contextmanager
 def written_to(place: str) -> Iterator[Path]:
     """The folder that a checkpoint is to be written to in the block; after it, what was written there is uploaded.
-    Raises OSError where that fails again and again."""
+    Raises StorageLost where that fails again and again."""
     if not is_uri(place):
-        yield Path(place)
+        with on_storage(place):
+            yield Path(place)
         return
     with _scratch() as scratch:
-        folder = scratch / last_part(place)
-        yield folder
+        # As deep as on the storage: what writes it looks beside it for older ones.
+        folder = scratch / "attempt" / last_part(place)
+        with disk_errors():
+            yield folder
         if (folder / MANIFEST).is_file():
-            _publish(folder, place)
+            with on_storage(place):
+                _publish(folder, place)
 
 
 @contextlib.contextmanager
 def local_copy(place: str | None) -> Iterator[str | None]:
     """A checkpoint as a folder, for as long as the block; None stays None.
 
-    Raises DamagedCheckpoint where it is not whole, OSError where the storage does not answer.
+    Raises DamagedCheckpoint where it is not whole, StorageLost where the storage does not answer.
     """
     if place is None or not is_uri(place):
         yield place
         return
     with _scratch() as scratch:
-        yield str(_fetched(place, scratch))
+        with on_storage(place):
+            folder = _fetched(place, scratch)
+        yield str(folder)
 
 
 @functools.cache
@@ -116,14 +187,14 @@ def _publish(folder: Path, place: str) -> None:
     patiently(lambda: objects.upload(folder / TENSORS, TENSORS))
     patiently(lambda: objects.write(MANIFEST, (folder / MANIFEST).read_bytes()))
     with contextlib.suppress(OSError):
-        _drop_old(above(place, 2))
+        _drop_old(place)
 
 
-def _drop_old(run: str) -> None:
-    stored = _stored(run)
-    keep = set(sorted({epoch for epoch, _ in stored}, reverse=True)[:KEPT])
-    for epoch, attempt in sorted(stored):
-        if epoch not in keep:
+def _drop_old(newest: str) -> None:
+    written = place_of(shown(newest))
+    if written is not None:
+        run = above(newest, 2)
+        for epoch, attempt in sorted(outdated(_stored(run), *written)):
             ObjectFolder(checkpoint_place(run, attempt, epoch)).clear()
 
 
@@ -131,10 +202,9 @@ def _stored(run: str) -> set[tuple[int, int]]:
     """(epoch, attempt) of what lies below a run on object storage, whole or not."""
     found = set()
     for name in patiently(ObjectFolder(run).names):
-        parts = name.split("/")
-        attempt, epoch = parts[0].removeprefix("attempt-"), parts[1].removeprefix("epoch-") if len(parts) > 2 else ""
-        if attempt.isdigit() and epoch.isdigit():
-            found.add((int(epoch), int(attempt)))
+        place = place_of(name.rpartition("/")[0])
+        if place is not None:
+            found.add(place)
     return found
 
 

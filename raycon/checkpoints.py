@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,26 +75,43 @@ def is_sound(folder: Path) -> bool:
 
 def newest_checkpoint(run: Path, *, up_to_attempt: int | None = None) -> Path | None:
     """The sound checkpoint of the latest epoch of a run, over all its attempts (or up to one), or None."""
-    for _, attempt, folder in sorted(_all(run), reverse=True):
+    for _, attempt, folder in sorted(stored_in(run), reverse=True):
         if (up_to_attempt is None or attempt <= up_to_attempt) and is_sound(folder):
             return folder
     return None
 
 
-def _all(run: Path) -> Iterator[tuple[int, int, Path]]:
+def stored_in(run: Path) -> Iterator[tuple[int, int, Path]]:
+    """(epoch, attempt, folder) of every checkpoint in the folder of a run, whole or not."""
     for folder in run.glob("attempt-*/epoch-*"):
-        attempt, epoch = folder.parent.name.removeprefix("attempt-"), folder.name.removeprefix("epoch-")
-        if attempt.isdigit() and epoch.isdigit():
-            yield int(epoch), int(attempt), folder
+        if (place := place_of(folder.as_posix())) is not None:
+            yield *place, folder
+
+
+def outdated(stored: Iterable[tuple[int, int]], epoch: int, attempt: int) -> set[tuple[int, int]]:
+    """Which (epoch, attempt) of a run are no longer needed, now that one more is written: what is older than the last
+    KEPT epochs up to it. Later epochs are left alone, which a log that was behind when its head was lost does not know;
+    so are those of later attempts, which a worker that was cut off must not touch."""
+    ours = {(other, number) for other, number in stored if other <= epoch and number <= attempt}
+    keep = sorted({other for other, _ in ours}, reverse=True)[:KEPT]
+    return {(other, number) for other, number in ours if other not in keep}
+
+
+def place_of(folder: str) -> tuple[int, int] | None:
+    """(epoch, attempt) of the folder of a checkpoint, by its last two names; None where it is none."""
+    names = folder.rsplit("/", 2)[-2:]
+    attempt, epoch = names[0].removeprefix("attempt-"), names[-1].removeprefix("epoch-")
+    return (int(epoch), int(attempt)) if attempt.isdigit() and epoch.isdigit() else None
 
 
 def _drop_old(newest: Path) -> None:
-    """Removes the checkpoints of the same run that are older than the last KEPT epochs."""
-    epochs = sorted(_all(newest.parent.parent), reverse=True)
-    keep = {epoch for epoch in sorted({epoch for epoch, _, _ in epochs}, reverse=True)[:KEPT]}
-    for epoch, _, folder in epochs:
-        if epoch not in keep:
-            shutil.rmtree(folder, ignore_errors=True)
+    """Removes the checkpoints of the same run that are outdated."""
+    written = place_of(newest.as_posix())
+    if written is None:
+        return
+    found = {(epoch, attempt): folder for epoch, attempt, folder in stored_in(newest.parent.parent)}
+    for place in outdated(found, *written):
+        shutil.rmtree(found[place], ignore_errors=True)
 
 
 def _sha256(path: Path) -> str:

@@ -69,7 +69,7 @@ Gpus = Annotated[
     float | None,
     typer.Option(min=0, help="GPUs of each worker; 0.25 puts four runs on one.  [default: 1 where there are any]"),
 ]
-Wait = Annotated[float, typer.Option(min=0, metavar="MINUTES", help="How long to wait for room in the cluster.")]
+Wait = Annotated[float, typer.Option(min=0, metavar="MINUTES", help="How long to wait for room or storage.")]
 
 INTERRUPTED = 130
 """The exit code after SIGINT; Typer gives it back instead of the KeyboardInterrupt that it has caught."""
@@ -180,7 +180,9 @@ def train(
     resources = None if gpus is None else {"gpu": gpus}
     space = _load(file, overrides, code)
     trial = first_trial(space)
-    place = folder or default_folder(_settings(out).folder, trial, space.code)
+    settings = _settings(out)
+    below = (settings.shared if workers > 1 else None) or settings.folder
+    place = folder or default_folder(below, trial, space.code)
     # What the data say about a field of the file is told with its file and line, as what the file itself says is.
     metrics = space.located(
         lambda: run_train(trial, code=space.code, folder=place, workers=workers, resources=resources, on_event=tell)

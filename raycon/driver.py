@@ -317,16 +317,20 @@ class Driver:
         self.log.sync()
 
     def lost(
-        self, key: str, reason: str, *, attempt_try: int | None = None, requeue: bool = False
+        self, key: str, reason: str, *, attempt_try: int | None = None, requeue: bool = False, storage: bool = False
     ) -> Literal["retry", "stop"]:
         """The infrastructure took the run away. 'retry': it goes on from its newest checkpoint, by whoever restarts
-        workers (see `assignment`), or with `requeue` by `next`. 'stop': it is finished, or has been lost too often."""
+        workers (see `assignment`), or with `requeue` by `next`. 'stop': it is finished, or has been lost too often.
+
+        storage: its checkpoint could not be written or fetched. That befalls every run alike until somebody mends it,
+        so it does not count as a retry; the caller sees to it that it does not go on for ever.
+        """
         self._check_open()
         run = self.history.run(key)
         if run.finished:
             return "stop"
         if not self._is_stale(run, attempt_try):
-            self._append("lost", key=key, reason=reason)
+            self._append("lost", key=key, reason=reason, **({"storage": True} if storage else {}))
             self._settle(run)
             self.log.sync()
             if requeue:
@@ -378,8 +382,8 @@ class Driver:
             self._finish(run, "complete", None)
         elif (rung := self._stopping_rung(run)) is not None:
             self._finish(run, "pruned", f"not in the best 1/{self._reduction()} at epoch {rung}")
-        elif len(run.losses) > self.sweep.retries:
-            self._finish(run, "failed", f"lost {len(run.losses)} times, last: {run.losses[-1]}")
+        elif (lost := len(run.losses) - run.storage_losses) > self.sweep.retries:
+            self._finish(run, "failed", f"lost {lost} times, last: {run.losses[-1]}")
 
     def _finish(self, run: RunRecord, state: str, reason: str | None) -> None:
         """The final metrics are those of the newest epoch whose objectives are finite."""

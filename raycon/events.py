@@ -19,7 +19,8 @@ Kinds and payloads:
 - `started`   key, attempt, try: a worker took the run up (tries count from 1 over the whole life of the run)
 - `scored`    key, epoch, metrics, checkpoint (a path or null), done
 - `finished`  key, state, epoch, metrics, reason; state is one of `STATES`
-- `lost`      key, reason: the infrastructure took the run away; it goes on from its newest checkpoint
+- `lost`      key, reason: the infrastructure took the run away; it goes on from its newest checkpoint. With `storage`
+  its checkpoint could not be written or fetched, which uses up no retry
 - `closed`    the driver ended in good order
 - `reused`    key, origin {sweep, identity, key}: the run is not trained but taken over from another log's finished run
   of the same configuration and seed; its `scored` and `finished` follow
@@ -146,7 +147,8 @@ class EventLog:
     `append` hands bytes to the disk, `sync` makes them durable: whoever acts on an event syncs first. The mirror
     follows at each `sync`; a storage so slow that this would take more than a twentieth of the time is written less
     often, `sync(mirror=True)` writes it in any case. A storage that cannot be written does not stop the sweep: the
-    error stands in `mirror_error` and the copy is tried again.
+    error stands in `mirror_error`, and a warning is logged. What the copy lacks is tried again by the next `sync`, or
+    `catch_up`, a minute later at most.
 
     A mirror that has what this log lacks was written by another driver (see `raycon.mirror`). One that goes on where
     this log ends is taken over by `open`, and the newest attempt wins: an older driver gets Refused.
@@ -191,6 +193,9 @@ class EventLog:
         self._synced = len(self._events)
         if self._follower is not None:
             self._follower.settle(data[:good])
+            beside = self.path.with_name(_BESIDE)
+            if self.disk.exists(beside):
+                self._follower.settle_beside(_BESIDE, self.disk.read(beside))
         self._opened = True
         return list(self._events)
 
@@ -244,14 +249,18 @@ class EventLog:
             self._broken = error
             raise
 
+    def catch_up(self) -> None:
+        """Bring the mirror up to date, if it lacks anything and may be written now. To be called again and again while
+        nothing happens: it costs nothing where there is nothing to do. Raises as `sync`."""
+        if self._follower is not None and self._follower.behind:
+            self.sync()
+
     def write_beside(self, name: str, data: bytes) -> None:
-        """Write a small file atomically and durably into the log's folder, and into the mirror's."""
+        """Write a small file atomically and durably into the log's folder, and into the mirror's as soon as that can be
+        done."""
         write_durably(self.disk, self.path.with_name(name), data)
         if self._follower is not None:
-            try:
-                self._follower.mirror.write(name, data)
-            except OSError as error:
-                self._follower.error = error
+            self._follower.add_beside(name, data)
 
     def _fetch(self, mirror: Mirror, log: bytes) -> bytes:
         beside = mirror.read(_BESIDE)

@@ -28,8 +28,9 @@ class RunRecord:
     `epochs` maps an epoch (from 1) to its metrics, NaN and infinities included; `metrics` are those of the epoch
     `final_epoch` that the run was finished with (for a diverged run the last ones that were finite; possibly empty).
     `checkpoints` maps an epoch to the path that the worker reported. `losses` are the reasons of interruptions by the
-    infrastructure, `tries` the (attempt, try) pairs that workers took up. Times are seconds since 1970. `reused` names
-    the finished run of another log that this one was taken over from: {sweep, identity, key}.
+    infrastructure, of which `storage_losses` were the storage's, `tries` the (attempt, try) pairs that workers took up.
+    Times are seconds since 1970. `reused` names the finished run of another log that this one was taken over from:
+    {sweep, identity, key}.
     """
 
     number: int
@@ -47,6 +48,7 @@ class RunRecord:
     final_epoch: int = 0
     test: dict[str, float] = field(default_factory=dict)
     losses: list[str] = field(default_factory=list)
+    storage_losses: int = 0
     tries: list[tuple[int, int]] = field(default_factory=list)
     started_at: float | None = None
     ended_at: float | None = None
@@ -259,7 +261,9 @@ class SweepHistory:
         run.metrics, run.final_epoch = read_metrics(event["metrics"]), int(event["epoch"])
 
     def _add_lost(self, event: Event) -> None:
-        self.run(event["key"]).losses.append(event["reason"])
+        run = self.run(event["key"])
+        run.losses.append(event["reason"])
+        run.storage_losses += bool(event.get("storage", False))
 
     def _add_reused(self, event: Event) -> None:
         self.run(event["key"]).reused = {name: str(event["origin"][name]) for name in ("sweep", "identity", "key")}

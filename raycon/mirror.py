@@ -16,6 +16,7 @@ own log until it can.
 
 from __future__ import annotations
 
+import logging
 import math
 import uuid
 from collections.abc import Callable
@@ -27,8 +28,14 @@ from raycon.disk import Disk, RealDisk, write_durably
 from raycon.errors import Refused
 from raycon.object_storage import ObjectFolder, is_uri
 
+logger = logging.getLogger("raycon")
+
 MIRROR_BURST = 200.0
 """Seconds of the clock by which writing the mirror may be ahead of its twentieth: ten seconds of writing."""
+PAUSES = (5.0, 60.0)
+"""Seconds after a write that failed until the next: twenty times what it took, within these."""
+LONG_BEHIND = 60.0
+"""Seconds after which it is told that the mirror is behind because it is slow."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ class Follower:
     """What one driver knows of the mirror of its log: how it ends, what it lacks, and when it may be written.
 
     `judge` says what can be read of a log; None where it is damaged. A mirror that cannot be written does not stop the
-    sweep: `error` holds why, and the next write tries again.
+    sweep: `error` holds why, a warning says so and another one when it has caught up, and it is tried again.
     """
 
     def __init__(
@@ -146,9 +153,18 @@ class Follower:
         self.mirror, self.name, self.log, self.judge, self.clock = mirror, name, log, judge, clock
         self.error: OSError | None = None
         self._due = -math.inf
+        self._failed, self._pause = 0.0, -math.inf  # when it could not be written last, and how long to leave it then
+        self._behind_since: float | None = None
+        self._slow_told = False
         self._found: bytes | None = None
         self._ending: Ending | None = None  # None: unknown, and to be written whole
         self._missing = b""  # what the mirror lacks, or the end of it where the mirror is to be written whole
+        self._beside: dict[str, bytes] = {}  # other files that the mirror lacks
+
+    @property
+    def behind(self) -> bool:
+        """Whether the mirror lacks anything."""
+        return bool(self._missing or self._beside)
 
     def ahead_of(self, own: bytes) -> bytes | None:
         """Look at the mirror: what it holds if it goes on where the log, which holds `own`, ends; else None.
@@ -175,12 +191,22 @@ class Follower:
         self._ending = Ending.of(own) if same else None
         self._missing = b"" if same else own
 
+    def settle_beside(self, name: str, own: bytes) -> None:
+        """A file beside the log is `own`; what an earlier attempt could not write is written when the log is next."""
+        try:
+            found = self.mirror.read(name)
+        except OSError:
+            found = None
+        if found != own:
+            self._beside[name] = own
+
     def claim(self, whole: bytes, *, insist: bool) -> bool:
         """Make the mirror this attempt's: `whole` is what the log held when it was opened, and the attempt's event.
 
         False, with nothing written, if another driver has written since; with `insist` that is written over, unless it
         was an attempt as new as this one, which raises Refused.
         """
+        began = self.clock()
         try:
             found = self.mirror.read(self.name)
             if found != self._found:
@@ -189,9 +215,11 @@ class Follower:
                 self._refuse_unless_behind(found, whole)
             self._ending, self._missing = None, whole
             self.mirror.write(self.name, whole)
-            self._ending, self._missing, self.error = Ending.of(whole), b"", None
+            self._ending, self._missing = Ending.of(whole), b""
+            self._succeeded()
         except OSError as error:
-            self._ending, self._missing, self.error = None, whole, error
+            self._ending, self._missing = None, whole
+            self._not_written(error, began)
         self._found = None
         return True
 
@@ -202,26 +230,82 @@ class Follower:
             self._ending = None
         self._missing = lines
 
+    def add_beside(self, name: str, data: bytes) -> None:
+        """A small file that belongs with the log; it is written now, unless the storage has just failed."""
+        self._beside[name] = data
+        began = self.clock()
+        if not self._pauses(began):
+            try:
+                self._write_beside()
+                self._succeeded()
+            except OSError as error:
+                self._not_written(error, began)
+
     def follow(self, whole: Callable[[], bytes], *, now: bool = False) -> None:
-        """Bring the mirror up to date, unless that would take more than a twentieth of the time: by adding what came
-        last if it has all else, or whole. Raises Refused if another driver has gone on with the sweep."""
-        if not self._missing or not (now or self.clock() >= self._due - MIRROR_BURST):
+        """Bring the mirror up to date, unless that would take more than a twentieth of the time or has just failed: by
+        adding what came last if it has all else, or whole. Raises Refused if another driver has gone on with the
+        sweep."""
+        if not self.behind:
             return
         began = self.clock()
-        ending, self._ending = self._ending, None
+        if not now and (self._pauses(began) or began < self._due - MIRROR_BURST):
+            self._tell_if_slow(began)
+            return
         try:
-            if ending is not None and self.mirror.extend(self.name, ending, self._missing, whole):
-                self._ending = ending.followed_by(self._missing)
-            else:
-                data = whole()
-                self._refuse_unless_behind(self.mirror.read(self.name), data)
-                self.mirror.write(self.name, data)
-                self._ending = Ending.of(data)
-            self._missing, self.error = b"", None
+            self._write_log(whole)
+            self._write_beside()
         except OSError as error:
-            self.error = error
+            self._not_written(error, began)
+            return
+        self._succeeded()
         ended = self.clock()
         self._due = max(self._due, ended) + 20 * (ended - began)
+
+    def _write_log(self, whole: Callable[[], bytes]) -> None:
+        if not self._missing:
+            return
+        ending, self._ending = self._ending, None
+        if ending is not None and self.mirror.extend(self.name, ending, self._missing, whole):
+            self._ending = ending.followed_by(self._missing)
+        else:
+            data = whole()
+            self._refuse_unless_behind(self.mirror.read(self.name), data)
+            self.mirror.write(self.name, data)
+            self._ending = Ending.of(data)
+        self._missing = b""
+
+    def _write_beside(self) -> None:
+        for name in list(self._beside):
+            self.mirror.write(name, self._beside[name])
+            del self._beside[name]
+
+    def _pauses(self, moment: float) -> bool:
+        """Whether the storage has failed so lately that it is left alone."""
+        return 0 <= moment - self._failed < self._pause  # a clock that was put back does not count
+
+    def _not_written(self, error: OSError, began: float) -> None:
+        if self.error is None:
+            told = "the copy of the log on %s cannot be written; the sweep goes on, and tries again and again: %s"
+            logger.warning(told, self.mirror, error)
+        self.error, self._failed = error, self.clock()
+        self._pause = min(max(PAUSES[0], 20 * (self._failed - began)), PAUSES[1])
+
+    def _succeeded(self) -> None:
+        self._pause = -math.inf
+        if self.behind:
+            return
+        if self.error is not None:
+            logger.warning("the copy of the log on %s has caught up", self.mirror)
+        self.error = self._behind_since = None
+
+    def _tell_if_slow(self, moment: float) -> None:
+        """Once: a storage that is behind for long now will be again."""
+        if self._behind_since is None or moment < self._behind_since:
+            self._behind_since = moment
+        if self.error is None and not self._slow_told and moment - self._behind_since > LONG_BEHIND:
+            self._slow_told = True
+            told = "the copy of the log on %s has been behind for over a minute: writing it is slow, and takes no more "
+            logger.warning(told + "than a twentieth of the time", self.mirror)
 
     def _refuse_unless_behind(self, copy: bytes | None, own: bytes) -> None:
         """What was cut short or damaged by the storage, or written late by an older attempt, is behind."""

@@ -4,14 +4,18 @@ A *place* is text: the path of a folder, or a URI `s3://bucket/prefix` or `gs://
 pyarrow knows (`?region=`, `?endpoint_override=`, `?scheme=`). Credentials come from where the cloud's own tools look
 for them (environment, files, the role of the machine) and never stand in a URI: it is written into logs.
 
-Single objects are written whole or not at all. Nothing here is atomic beyond that, and no write is conditional.
+Single objects are written whole or not at all: where anything fails in between, the object stays what it was. The parts
+of a large one that had arrived then stay in the bucket, unseen, until a lifecycle rule removes them. Nothing here is
+atomic beyond that, and no write is conditional.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,9 +34,18 @@ SCHEMES = ("s3", "gs", "gcs")
 QUERIES = ("region", "endpoint_override", "scheme", "tls_ca_file_path", "project_id", "retry_limit_seconds")
 PATIENCE = 20.0
 """Seconds in which a storage has to answer before a sweep is started on it."""
+CONNECT_SECONDS = 5.0
+"""Seconds in which a connection to a storage has to stand."""
+SILENT_SECONDS = 10.0
+"""Seconds without a byte after which a request to S3 is given up. A large object may take as long as it moves."""
+ATTEMPTS = 2
+"""How often the client for S3 itself tries a request."""
+RETRY_SECONDS = 10
+"""Seconds in which the client for Google's storage itself tries a request again."""
 PAUSES = (0.5, 2.0, 5.0)
 """Seconds before each further attempt at a request that failed."""
 PIECE = 8 * 2**20
+LIKE_A_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 def is_uri(place: str | Path) -> bool:
@@ -46,19 +59,28 @@ def checked(named: str) -> str:
     Raises InvalidFile for a URI of another kind, and for one with credentials in it, which are not repeated.
     """
     if not is_uri(named):
-        return str(Path(named).resolve())
-    parts = urlsplit(named)
+        if LIKE_A_SCHEME.match(named):
+            reason = "is neither a folder nor a URI (s3://BUCKET/PREFIX); a folder with a colon begins with ./"
+            raise InvalidFile(reason, field="storage")
+        return str(Path(named).expanduser().resolve())
+    try:
+        parts = urlsplit(named)
+    except ValueError as error:
+        raise InvalidFile(f"is no URI: {error}", field="storage") from error
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return str(Path(unquote(parts.path)).resolve())
     if parts.scheme not in SCHEMES:
         reason = f"{parts.scheme}:// is not known; name a folder that all nodes mount, s3://BUCKET/PREFIX or gs://..."
         raise InvalidFile(reason, field="storage")
     names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
-    if "@" in parts.netloc or "@" in parts.query:
+    if "@" in unquote(parts.netloc + parts.query):
         reason = "holds a user or password; credentials belong into the environment or the machine's role"
         raise InvalidFile(reason, field="storage")
     if unknown := [name for name in names if name not in QUERIES] + ["#"] * bool(parts.fragment):
         raise InvalidFile(f"{unknown[0]} is not known in a URI; known: {', '.join(QUERIES)}", field="storage")
+    if strange := [letter for letter in parts.netloc + parts.path if letter.isspace() or letter == "%"]:
+        # Ray and pyarrow would read it in two ways.
+        raise InvalidFile(f"may not have {strange[0]!r} in bucket or prefix", field="storage")
     if not parts.netloc:
         raise InvalidFile(f"names no bucket: {parts.scheme}://BUCKET/PREFIX", field="storage")
     return join(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}" + (f"?{parts.query}" if parts.query else ""))
@@ -100,7 +122,8 @@ def patiently(action: Callable[[], Result]) -> Result:
 
 class ObjectFolder:
     """The objects below a URI, by the rest of their names. Whatever fails raises OSError, once the client has given up
-    by itself (a few seconds)."""
+    by itself: at once to a few seconds later where S3 refuses or nobody listens, after about 20 s (reading) to 35 s
+    (writing) where it takes a request and says nothing."""
 
     def __init__(self, uri: str):
         self.uri = uri
@@ -178,8 +201,14 @@ class ObjectFolder:
         system, path = self._place(name)
         if system.type_name == "local":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with system.open_output_stream(path) as stream:
+        stream = system.open_output_stream(path)
+        try:
             yield stream
+        except BaseException:
+            # Closing publishes what has been written so far, and so does the end of the stream's life.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream))
+            raise
+        stream.close()
 
     def _place(self, name: str = "") -> tuple[Any, str]:
         parts = urlsplit(self.uri)
@@ -193,18 +222,39 @@ def _file_system(bucket: str, query: str) -> tuple[Any, str]:
     from pyarrow import ArrowInvalid
     from pyarrow.fs import FileSystem
 
-    # One request for a small object, where pyarrow knows how; and no quarter of an hour of attempts.
-    added = {"s3": "allow_delayed_open=true", "gs": "retry_limit_seconds=30", "gcs": "retry_limit_seconds=30"}
-    own = added.get(bucket.partition(":")[0], "")
-    if own.partition("=")[0] in query:
-        own = ""
-    if bucket.startswith("file:"):
+    scheme, _, name = bucket.partition("://")
+    if scheme == "file":
         return FileSystem.from_uri("file:///")[0], ""
-    for text in (f"{query}&{own}".strip("&"), query):
+    if scheme == "s3":
+        return _s3(name, query), name
+    limit = "" if "retry_limit_seconds" in query else f"retry_limit_seconds={RETRY_SECONDS}"
+    for text in (f"{query}&{limit}".strip("&"), query):
         with contextlib.suppress(ArrowInvalid):
             system, path = FileSystem.from_uri(f"{bucket}?{text}" if text else bucket)
             return system, path.rstrip("/")
     raise OSError(f"{bucket}?{query} is not understood")
+
+
+def _s3(bucket: str, query: str) -> Any:
+    """What `FileSystem.from_uri` makes of the same query and environment, but for its patience: a URI cannot say how
+    long a silent server is waited for."""
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem, resolve_s3_region
+
+    wanted = dict(parse_qsl(query))
+    if unknown := wanted.keys() - {"region", "endpoint_override", "scheme", "tls_ca_file_path"}:
+        raise OSError(f"s3://{bucket}: {min(unknown)} is not known there")
+    for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if "endpoint_override" not in wanted and os.environ.get(variable):
+            wanted["endpoint_override"] = os.environ[variable]
+    if "region" not in wanted and "endpoint_override" not in wanted:
+        wanted["region"] = resolve_s3_region(bucket)
+    return S3FileSystem(
+        **wanted,
+        allow_delayed_open=True,  # one request for a small object
+        connect_timeout=CONNECT_SECONDS,
+        request_timeout=SILENT_SECONDS,
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+    )
 
 
 @contextlib.contextmanager

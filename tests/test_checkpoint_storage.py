@@ -16,6 +16,7 @@ from raycon import checkpoint_storage, object_storage
 from raycon.checkpoint_storage import (
     DRAFTS,
     checkpoint_place,
+    earlier_place,
     kept_copy,
     local_copy,
     newest_place,
@@ -23,7 +24,7 @@ from raycon.checkpoint_storage import (
     written_to,
 )
 from raycon.checkpoints import MANIFEST, TENSORS, DamagedCheckpoint, read_checkpoint, write_checkpoint
-from raycon.cluster.engine import Engine
+from raycon.cluster.engine import STORAGE_LOST, Engine
 from raycon.cluster.overhead import ACCURACY, open_idle_run
 from raycon.object_storage import ObjectFolder, is_uri, join
 from raycon.runs import World
@@ -199,15 +200,82 @@ def test_weights_that_cannot_be_put_or_fetched_are_not_the_fault_of_the_run(
     engine, run = Engine(open_idle_run, World()), f"{server.uri}/lost"
     engine.begin(assignment(run))
     monkeypatch.setattr(ObjectFolder, "upload", failing(99, ObjectFolder.upload))
-    with pytest.raises(OSError, match="network is down"):
-        engine.next()
+    lost = engine.next()
+    assert lost.state == STORAGE_LOST and "network is down" in (lost.reason or "")
     monkeypatch.undo()
     engine.begin(assignment(run))
     place = engine.next().checkpoint
     monkeypatch.setattr(object_storage, "PAUSES", ())
     monkeypatch.setattr(ObjectFolder, "download", failing(99, ObjectFolder.download))
-    with pytest.raises(OSError, match="network is down"):
-        engine.begin(assignment(run, place))
+    unopened = engine.begin(assignment(run, place))
+    assert unopened is not None and unopened.state == STORAGE_LOST and "network is down" in (unopened.reason or "")
     monkeypatch.undo()
     change(place or "", TENSORS, b"damaged")
     assert engine.begin(assignment(run, place)) is None and engine.next().epoch == 1
+
+
+def save(run: str, attempt: int, epoch: int) -> str:
+    """A small checkpoint."""
+    place = checkpoint_place(run, attempt, epoch)
+    with written_to(place) as folder:
+        write_checkpoint(folder, {"weights": torch.full((3,), float(epoch))}, {"epoch": epoch})
+    return place
+
+
+def test_a_log_that_was_behind_keeps_what_is_written_now(run: str) -> None:
+    """A new attempt begins before epochs that the last one had stored: its own checkpoints stay."""
+    for epoch in range(1, 7):
+        save(run, 1, epoch)
+    for epoch in range(1, 6):
+        assert usable(save(run, 2, epoch))
+    assert [epoch for epoch in range(1, 7) if usable(checkpoint_place(run, 2, epoch))] == [4, 5]
+    save(run, 2, 6)
+    save(run, 2, 7)
+    assert not usable(checkpoint_place(run, 1, 5)) and usable(checkpoint_place(run, 1, 6))
+
+
+def test_a_worker_that_was_cut_off_takes_nothing_from_the_next_attempt(run: str) -> None:
+    mine = [save(run, 2, epoch) for epoch in (3, 4)]
+    for epoch in (8, 9, 10):
+        save(run, 1, epoch)
+    assert all(usable(place) for place in mine)
+    assert not usable(checkpoint_place(run, 1, 8))
+
+
+def test_a_damaged_checkpoint_falls_back_on_the_one_before(run: str) -> None:
+    places = [save(run, 1, epoch) for epoch in (1, 2, 3)]
+    damage(places[2])
+    with pytest.raises(DamagedCheckpoint), local_copy(places[2]) as copy:
+        read_checkpoint(Path(copy or ""))
+    assert earlier_place(places[2]) == places[1]
+    assert earlier_place(places[1]) is None
+    resumed: list[float] = []
+
+    def factory(assignment: dict[str, Any], world: World) -> Any:
+        resumed.append(float(read_checkpoint(Path(assignment["resume"]))[0]["weights"][0]))
+        return open_idle_run({**assignment, "resume": None}, world)
+
+    assignment = {"key": "k", "folder": run, "attempt": 2, "try": 1, "resume": places[2], "trial": {}}
+    Engine(factory, World()).opened(assignment)
+    assert resumed == [2.0]
+
+
+def damage(place: str) -> None:
+    """Turn one bit of the tensors over; their length stays."""
+    if is_uri(place):
+        data = bytearray(ObjectFolder(place).read(TENSORS) or b"")
+        data[-1] ^= 1
+        ObjectFolder(place).write(TENSORS, bytes(data))
+    else:
+        file = Path(place) / TENSORS
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(bytes(data))
+
+
+def test_what_lies_beside_a_checkpoint_in_transit_stays(scratch: Path, tmp_path: Path) -> None:
+    others = [scratch / f"attempt-1/epoch-{epoch:04d}" for epoch in range(10, 15)]
+    for folder in others:
+        folder.mkdir(parents=True)
+    save(f"file://{tmp_path}/run", 1, 20)
+    assert all(folder.is_dir() for folder in others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -55,8 +56,49 @@ class Between:
         action()
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Trying:
+    """A folder that takes `seconds` of a clock to write to, and fails as long as `failing`."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.clock = FolderMirror(RealDisk(), folder), Clock()
+        self.seconds, self.failing, self.requests = 0.0, False, 0
+
+    def __str__(self) -> str:
+        return "s3://bucket/x"
+
+    def read(self, name: str) -> bytes | None:
+        return self.folder.read(name)
+
+    def write(self, name: str, data: bytes) -> None:
+        self._act()
+        self.folder.write(name, data)
+
+    def extend(self, name: str, ending: Ending, lines: bytes, whole: Callable[[], bytes]) -> bool:
+        self._act()
+        return self.folder.extend(name, ending, lines, whole)
+
+    def _act(self) -> None:
+        self.requests += 1
+        self.clock.now += self.seconds
+        if self.failing:
+            raise OSError("503 SLOW_DOWN")
+
+
+@pytest.fixture
+def trying(tmp_path: Path) -> Trying:
+    return Trying(tmp_path / "storage")
+
+
 def opened(path: Path, mirror: Mirror, attempt: int) -> EventLog:
-    log = EventLog(RealDisk(), path, mirror)
+    log = EventLog(RealDisk(), path, mirror, clock=mirror.clock if isinstance(mirror, Trying) else time.time)
     log.open()
     assert log.claim(attempt=attempt) is not None
     return log
@@ -209,3 +251,114 @@ def test_an_empty_folder_fetches_log_and_sweep_file_from_a_bucket(mirror: Mirror
     assert (tmp_path / "again" / "sweep.json").read_bytes() == b"{}"
     assert (tmp_path / "again" / LOG).read_bytes() == log.path.read_bytes()
     assert encode(again.read()[0], 0) == log.path.read_bytes().splitlines(keepends=True)[0]
+
+
+def test_a_storage_that_is_well_again_is_written_within_a_minute(trying: Trying, tmp_path: Path) -> None:
+    log = opened(tmp_path / "out" / LOG, trying, 1)
+    trying.seconds, trying.failing = 100.0, True
+    add(log, key="a")
+    trying.seconds, trying.failing = 0.1, False
+    ended, requests = trying.clock.now, trying.requests
+    while log.mirror_error is not None:
+        trying.clock.now += 7
+        log.append("lost", key="b")
+        log.sync()
+    assert 55 < trying.clock.now - ended < 70 and trying.requests == requests + 1
+    assert trying.read(LOG) == log.path.read_bytes()
+
+
+def test_what_failed_once_is_tried_again_without_another_event_and_told_twice(
+    trying: Trying, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = opened(tmp_path / "out" / LOG, trying, 1)
+    trying.failing = True
+    add(log, key="a")
+    told = ["the copy of the log on s3://bucket/x cannot be written; the sweep goes on, and tries again and again"]
+    assert [record.getMessage().rpartition(": ")[0] for record in caplog.records] == told
+    add(log, key="b")
+    trying.failing, requests = False, trying.requests
+    for _ in range(100):
+        log.catch_up()
+    assert trying.requests == requests and kinds(trying.read(LOG)) == [1]
+    trying.clock.now += 5
+    for _ in range(100):
+        log.catch_up()
+    assert trying.requests == requests + 1 and trying.read(LOG) == log.path.read_bytes()
+    assert log.mirror_error is None
+    assert caplog.records[1].getMessage() == "the copy of the log on s3://bucket/x has caught up"
+    assert len(caplog.records) == 2
+
+
+def test_a_clock_that_is_put_back_does_not_keep_a_failed_write_from_being_tried_again(
+    trying: Trying, tmp_path: Path
+) -> None:
+    log = opened(tmp_path / "out" / LOG, trying, 1)
+    trying.failing = True
+    add(log, key="a")
+    trying.failing = False
+    trying.clock.now -= 500
+    log.catch_up()
+    assert trying.read(LOG) == log.path.read_bytes()
+
+
+def test_what_a_burst_left_behind_is_caught_up_without_another_event(
+    trying: Trying, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = opened(tmp_path / "out" / LOG, trying, 1)
+    trying.seconds = 5.0
+    for _ in range(10):
+        log.append("lost", key="a")
+        log.sync()
+    assert len(kinds(trying.read(LOG))) < 11 and log.mirror_error is None and not caplog.records
+    ended, requests = trying.clock.now, trying.requests
+    while trying.requests == requests and trying.clock.now < ended + 3600:
+        trying.clock.now += 0.5
+        log.catch_up()
+    assert trying.read(LOG) == log.path.read_bytes() and 60 < trying.clock.now - ended < 200
+    assert [record.getMessage() for record in caplog.records] == [
+        "the copy of the log on s3://bucket/x has been behind for over a minute: writing it is slow, and takes no more "
+        "than a twentieth of the time"
+    ]
+
+
+def test_what_is_not_yet_durable_is_when_the_mirror_has_it(trying: Trying, tmp_path: Path) -> None:
+    log = opened(tmp_path / "out" / LOG, trying, 1)
+    trying.failing = True
+    add(log, key="a")
+    trying.failing = False
+    log.append("lost", key="b")
+    trying.clock.now += 60
+    log.catch_up()
+    add(log, key="c")
+    assert trying.read(LOG) == log.path.read_bytes() and kinds(trying.read(LOG)) == [1, "a", "b", "c"]
+
+
+def test_another_driver_is_noticed_while_catching_up(trying: Trying, tmp_path: Path) -> None:
+    old = opened(tmp_path / "old" / LOG, trying, 1)
+    trying.failing = True
+    add(old, key="a")
+    trying.failing = False
+    opened(tmp_path / "new" / LOG, trying, 2)
+    trying.clock.now += 60
+    with pytest.raises(Refused, match="another driver has gone on with this sweep"):
+        old.catch_up()
+    assert kinds(trying.read(LOG)) == [1, 2]
+
+
+def test_a_file_beside_the_log_that_could_not_be_written_is_written_later(
+    trying: Trying, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = opened(tmp_path / "out" / LOG, trying, 1)
+    trying.failing = True
+    log.write_beside("sweep.json", b"{}")
+    assert str(log.mirror_error) == "503 SLOW_DOWN" and trying.read("sweep.json") is None
+    trying.failing = False
+    trying.clock.now += 60
+    log.catch_up()
+    assert trying.read("sweep.json") == b"{}" and log.mirror_error is None and len(caplog.records) == 2
+    (tmp_path / "storage" / "sweep.json").unlink()
+    again = EventLog(RealDisk(), log.path, trying)
+    again.open()
+    assert trying.read("sweep.json") is None, "nothing is written before it is known whose log it is"
+    again.sync(mirror=True)
+    assert trying.read("sweep.json") == b"{}", "the next attempt makes up for what this one could not"

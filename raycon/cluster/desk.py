@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from raycon.cluster.engine import STORAGE_LOST
+from raycon.cluster.outage import Outage
 from raycon.driver import Assignment, Driver, Finished, Wait
 
 logger = logging.getLogger("raycon")
@@ -33,6 +35,7 @@ class Desk:
         """`slot` is the part of a trial's config that all trials share; `free` gives the resources back of a worker
         group that lost its leader, from what that group told when it started."""
         self.driver, self.observer, self.slot, self.free = driver, observer, slot, free
+        self.outage = Outage(driver.storage)
         self.assignments: dict[str, Assignment] = {}
         self.actors: dict[str, str] = {}
         self.groups: dict[str, str] = {}
@@ -57,14 +60,24 @@ class Desk:
             self.error = error
             return otherwise
 
+    def look_after(self) -> bool:
+        """Whether the sweep is halted. To be called several times a second: what the copy of the log lacks is written
+        when that is due, and not with the next event only, which may be an hour away."""
+        self.guard(self.driver.log.catch_up, None)
+        return self.halted
+
     def ask(self, trial: str) -> dict[str, Any] | None:
         """The config of a new trial; None if there is none, now (`finished` is False) or any more."""
-        answer: Assignment | Wait | Finished = self.guard(self.driver.next, Wait())
+        answer: Assignment | Wait | Finished = self.guard(self.next_work, Wait())
         if isinstance(answer, Assignment):
             self.assignments[trial] = answer
             return self.config(trial)
         self.finished = isinstance(answer, Finished)
         return None
+
+    def next_work(self) -> Assignment | Wait | Finished:
+        """What the driver has to give, as long as the storage is well."""
+        return Wait() if self.outage.lasts() else self.driver.next()
 
     def config(self, trial: str) -> dict[str, Any]:
         """What Tune hands to the actor."""
@@ -84,11 +97,12 @@ class Desk:
         if self.heard.get(trial) == text:
             return "continue"
         self.heard[trial] = text
-        decision: str = self.guard(lambda: self.pass_on(self.assignments[trial], json.loads(text)), "stop")
+        decision: str = self.guard(lambda: self.pass_on(trial, json.loads(text)), "stop")
         return decision
 
-    def pass_on(self, assignment: Assignment, message: dict[str, Any]) -> str:
+    def pass_on(self, trial: str, message: dict[str, Any]) -> str:
         """Tell the driver, then the observer."""
+        assignment = self.assignments[trial]
         key, try_, decision = assignment.key, assignment.try_, "continue"
         ended_before = self.driver.history.run(key).finished
         # Tune gives the last result of a lost actor again when another one has taken its trial up.
@@ -107,6 +121,9 @@ class Desk:
                 message["done"],
                 attempt_try=try_,
             )
+        elif message.get("state") == STORAGE_LOST:
+            self.lost(trial, message["reason"], requeue=True, storage=True)
+            return "stop"
         elif message["kind"] == "ended":
             self.driver.ended(key, message["state"], message["reason"], attempt_try=try_)
             decision = "stop"
@@ -123,15 +140,20 @@ class Desk:
             event = {"state": run.state, "reason": run.reason, "epoch": run.final_epoch, "metrics": run.metrics}
             self.tell({"kind": "ended", "key": key, "number": run.number, **event})
 
-    def lost(self, trial: str, reason: str, *, requeue: bool) -> dict[str, Any] | None:
+    def lost(self, trial: str, reason: str, *, requeue: bool, storage: bool = False) -> dict[str, Any] | None:
         """The trial's actor or worker group is gone. Its config for another try, or None if there is to be none.
 
-        With `requeue` Tune has given the trial up, and the run comes back under another trial.
+        With `requeue` Tune has given the trial up, and the run comes back under another trial; `storage`: it was lost
+        to the storage, which is waited for before anything more is handed out.
         """
         assignment = self.assignments[trial]
         key, try_ = assignment.key, assignment.try_
         ended_before = self.driver.history.run(key).finished
-        answer = self.guard(lambda: self.driver.lost(key, reason, attempt_try=try_, requeue=requeue), "stop")
+        how: dict[str, Any] = {"attempt_try": try_, "requeue": requeue, "storage": storage}
+        answer = self.guard(lambda: self.driver.lost(key, reason, **how), "stop")
+        if storage and not ended_before:
+            epoch = self.driver.history.run(key).last_epoch
+            self.guard(lambda: self.outage.lost(key, epoch, reason), None)
         if not ended_before:
             self.tell({"kind": "lost", "key": key, "number": assignment.number, "reason": reason})
             self.tell_end(key)
@@ -153,17 +175,16 @@ class Desk:
         """The trial has ended and Tune is done with it. A run that the driver does not hold for finished, because a
         result on the way to its end is missing, is handed out again."""
         assignment = self.assignments.get(trial)
-        if assignment is None:
-            return
-        if not self.halted and not self.driver.history.run(assignment.key).finished:
+        unfinished = assignment is not None and not self.driver.history.run(assignment.key).finished
+        if unfinished and not self.halted:
             self.lost(trial, "the run ended, but not all of its results arrived", requeue=True)
         for table in (self.assignments, self.heard, self.actors):
             table.pop(trial, None)
 
-    def give_back(self, reason: str) -> None:
-        """Tune itself failed: every run under way waits to be handed out again."""
+    def give_back(self, reason: str, *, storage: bool = False) -> None:
+        """Tune itself failed, on the storage perhaps: every run under way waits to be handed out again."""
         for trial in list(self.assignments):
-            self.lost(trial, reason, requeue=True)
+            self.lost(trial, reason, requeue=True, storage=storage)
 
     def tell(self, event: dict[str, Any]) -> None:
         """Tell the observer. Whoever only watches must not end what took hours: its errors are not the sweep's."""

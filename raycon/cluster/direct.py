@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from raycon.cluster.room import WAIT_MINUTES, Admission, bundles
 from raycon.cluster.session import environment, ray_session
 from raycon.cluster.workers import TRAIN_SETTINGS, quiet_run
 from raycon.errors import RayconError
+from raycon.object_storage import join, remove_tree
 from raycon.runs import World
 
 
@@ -36,7 +36,8 @@ def train_workers(
 ) -> dict[str, float]:
     """Train the run of `assignment` on `workers` Ray Train workers; the metrics of its last epoch.
 
-    Checkpoints go to assignment['folder'], Ray's own files to a folder in `folder` that is removed. `on_report` gets
+    Checkpoints go to assignment['folder'], a folder or URI that all workers reach, Ray's own files to a folder there
+    that is removed. `folder` marks the processes of a Ray that is started here. `on_report` gets
     each progress and scored report of rank 0 as a dict. Raises RayconError when the run diverges or fails, InvalidFile
     when the cluster can never hold the workers, LimitHit when there was no room for `wait_minutes`.
     """
@@ -45,7 +46,7 @@ def train_workers(
         admission = Admission(plan_room(session.capacity, worker, 1, 1), wait_minutes * 60, alone=session.started_here)
         with contextlib.closing(admission):
             admission.wait(lambda: False)
-        scaffolding = folder.resolve() / ".ray-train"
+        scaffolding = join(assignment["folder"], ".ray-train")
         reports = Queue(actor_options={"num_cpus": 0})
         trainer = TorchTrainer(
             train_rank,
@@ -56,12 +57,12 @@ def train_workers(
                 use_gpu=bool(worker.gpus),
                 resources_per_worker=bundles(worker)[0],
             ),
-            run_config=quiet_run(str(scaffolding)),
+            run_config=quiet_run(scaffolding),
         )
         try:
             return follow(trainer, reports, on_report)
         finally:
-            shutil.rmtree(scaffolding, ignore_errors=True)
+            remove_tree(scaffolding)
 
 
 def train_rank(settings: dict[str, Any]) -> None:

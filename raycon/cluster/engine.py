@@ -18,12 +18,15 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Literal, cast
 
-from raycon.checkpoint_storage import checkpoint_place, local_copy, written_to
+from raycon.checkpoint_storage import StorageLost, checkpoint_place, earlier_place, local_copy, written_to
 from raycon.checkpoints import DamagedCheckpoint
 from raycon.errors import Diverged, RayconError
 from raycon.runs import Progress, Run, RunFactory, Scored, World
 
 COMMUNICATION = re.compile(r"gloo|nccl|connection|broken pipe|timed out|process group|peer", re.IGNORECASE)
+
+STORAGE_LOST = "storage_lost"
+"""The state that an engine tells of a run whose storage failed: it is a loss, and no end."""
 
 SILENCE = 1.0
 """Seconds between two signs of life of a run."""
@@ -69,13 +72,16 @@ def fault_of(error: Exception, workers: int) -> Report | None:
     """What an exception of a run means: the end of the run, or None where the group or the machine is to blame.
 
     The same configuration would fail again, so such a run is not retried. With several workers a RuntimeError that
-    speaks of communication comes from a lost peer; an OSError comes from a disk. Both are worth another try.
+    speaks of communication comes from a lost peer; an OSError comes from a disk. Both are worth another try. What comes
+    from the storage is told as such, so that it is waited for.
     """
     torch = sys.modules.get("torch")
     out_of_memory: tuple[type[BaseException], ...] = (MemoryError,)
     if torch is not None:
         out_of_memory += (torch.OutOfMemoryError,)
     reason = f"{type(error).__name__}: {error}"
+    if isinstance(error, StorageLost):
+        return ended(STORAGE_LOST, reason)
     if isinstance(error, Diverged):
         return ended("diverged", str(error))
     if isinstance(error, out_of_memory) or OUT_OF_MEMORY.search(reason):
@@ -109,20 +115,28 @@ class Engine:
     def begin(self, assignment: dict[str, Any]) -> Report | None:
         """Drop the run in progress and open that of `assignment`; None, or how opening it failed.
 
-        A run whose checkpoint has been damaged begins again at its first epoch.
+        A run whose checkpoint has been damaged goes on from the one before it, or begins again at its first epoch.
         """
         self.close()
         self.process_state.restore()
         self.assignment = assignment
         try:
-            try:
-                with local_copy(assignment.get("resume")) as resume:
-                    self.run = self.factory({**assignment, "resume": resume}, self.world)
-            except DamagedCheckpoint:
-                self.run = self.factory({**assignment, "resume": None}, self.world)
+            self.run = self.opened(assignment)
         except Exception as error:
             return self.fail(error)
         return None
+
+    def opened(self, assignment: dict[str, Any]) -> Run:
+        """The run of an assignment, from the newest of its checkpoints that turns out to be whole."""
+        place = assignment.get("resume")
+        while True:
+            try:
+                with local_copy(place) as resume:
+                    return self.factory({**assignment, "resume": resume}, self.world)
+            except DamagedCheckpoint:
+                if place is None:
+                    raise
+                place = earlier_place(place)
 
     def next(self, most: int = 1) -> Report:
         """Advance to the next scored epoch, or over at most `most` yields; the last yield is reported.

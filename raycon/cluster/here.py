@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 from raycon.cluster.desk import Desk, Observer
 from raycon.cluster.engine import SILENCE, Engine, Pace, Report, advance_until
+from raycon.cluster.outage import LIMIT, Outage
 from raycon.cluster.session import end_leftovers
 from raycon.config import Sweep
 from raycon.driver import Driver
 from raycon.errors import InvalidFile, RayconError
 from raycon.runs import World
+
+PAUSE = 0.1
+"""Seconds between two looks whether the storage answers again."""
 
 
 def run_here(
@@ -27,27 +32,34 @@ def run_here(
     device: str = "cpu",
     observer: Observer | None = None,
     folder: Path,
+    wait_minutes: float = LIMIT / 60,
 ) -> None:
     """Run what is left of a sweep. The driver is open, the lock of `folder` is held; both stay the caller's to end.
 
-    Raises InvalidFile for a sweep whose runs have several workers, and whatever the driver raises. An interruption ends
-    it at once; the same call goes on from the last checkpoint, as on Ray.
+    Raises InvalidFile for a sweep whose runs have several workers, LimitHit where the storage took no checkpoint for
+    `wait_minutes`, and whatever the driver raises. An interruption ends it at once; the same call goes on from the last
+    checkpoint, as on Ray.
     """
     if sweep.workers > 1:
         raise InvalidFile(f"runs of {sweep.workers} workers need Ray; one process holds one worker", field="workers")
     end_leftovers(folder, [asdict(process) for process in driver.processes()])
     desk = Desk(driver, observer, {}, lambda group: None)
+    desk.outage = Outage(driver.storage, 60 * wait_minutes)
     engine = Engine(factory, World(device=device))
     try:
         for number in itertools.count():
             trial = f"here-{number}"
             config = desk.ask(trial)
+            while config is None and desk.outage.since is not None and not desk.halted:
+                time.sleep(PAUSE)
+                config = desk.ask(trial)
+            given = config is not None
             while config is not None:
                 desk.started(trial, "")
                 config = _attempt(desk, trial, engine)
             if desk.finished or desk.halted:
                 break
-            if trial not in desk.assignments:
+            if not given:
                 raise RayconError("the search has no run to give, though none is under way")
             desk.over(trial)
     finally:

@@ -15,6 +15,7 @@ import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from raycon.cluster.capacity import Slots, Worker
+from raycon.cluster.outage import minutes
 from raycon.errors import LimitHit
 
 logger = logging.getLogger("raycon")
@@ -71,11 +72,6 @@ class Patience:
         worker = self.worker
         share = " and ".join(f"{each:g} {name}" for each, name in ((worker.cpus, "CPU"), (worker.gpus, "GPU")) if each)
         return f"a run of {share}" if worker.workers == 1 else f"a run of {worker.workers} workers with {share} each"
-
-
-def minutes(seconds: float) -> str:
-    """A time in words."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 class Admission:

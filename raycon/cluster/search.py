@@ -24,10 +24,13 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from raycon.checkpoint_storage import StorageLost
 from raycon.cluster.capacity import Slots, grows_unseen, plan_room, worker_of
 from raycon.cluster.desk import Desk, Observer
+from raycon.cluster.outage import Outage
 from raycon.cluster.room import WAIT_MINUTES, Admission
 from raycon.cluster.session import Session, end_leftovers, ray_session
+from raycon.cluster.shared import refuse_unshared
 from raycon.cluster.trainable import Slot
 from raycon.cluster.workers import remove_placement_group
 from raycon.config import Sweep
@@ -55,11 +58,13 @@ def run_sweep(
     factory: 'package.module:function', see `raycon.runs.RunFactory`.
     slots: runs at the same time; by default as many as the cluster can hold, at most sweep.lag + 1.
     resources: {'cpu', 'gpu'} of one worker; by default one CPU, and one GPU where the cluster has any.
-    wait_minutes: how long to wait for room in a cluster that is full, or that has yet to grow.
+    wait_minutes: how long to wait for room in a cluster that is full, or that has yet to grow, and for a storage that
+    does not take checkpoints.
 
-    Processes that an earlier attempt left are ended first. Raises InvalidFile if the cluster can never hold a run,
-    LimitHit if there was no room for too long, KeyboardInterrupt after SIGINT or SIGTERM, when the runs have been
-    stopped, and RayconError if Tune fails again and again.
+    Processes that an earlier attempt left are ended first. Raises InvalidFile if the cluster can never hold a run, or
+    one of its nodes does not see the folder of the storage, LimitHit if there was no room, or no storage, for too long,
+    KeyboardInterrupt after SIGINT or SIGTERM, when the runs have been stopped, and RayconError if Tune fails again and
+    again.
     """
     end_leftovers(folder, [asdict(process) for process in driver.processes()])
     if resources is not None and resources.get("gpu") and not (os.environ.get("RAY_ADDRESS") or ray.is_initialized()):
@@ -70,13 +75,16 @@ def run_sweep(
     with ray_session(folder) as session:
         for process in session.processes:
             driver.process(process["pid"], process["created"], process["role"], process["host"])
+        if not session.started_here:
+            refuse_unshared(driver.storage)
         plan = plan_slots(session, sweep, slots, resources)
         tune_place = join(driver.storage if is_uri(driver.storage) else str(Path(driver.storage).resolve()), "tune")
         patience = 60 * wait_minutes
+        desk.outage = Outage(driver.storage, patience)
         desk.slot = {**asdict(plan.worker), "factory": factory, "storage": tune_place, "patience": patience}
         admission = Admission(plan, patience, alone=session.started_here)
         with interruptible(desk), contextlib.closing(admission):
-            admission.wait(lambda: desk.halted)
+            admission.wait(desk.look_after)
             tune_until_done(desk, sweep, admission, tune_place)
     if desk.error is not None:
         raise desk.error
@@ -112,16 +120,17 @@ def tune_until_done(desk: Desk, sweep: Sweep, admission: Admission, storage: str
     `storage`, a folder or URI of its own, is removed."""
     remove_tree(storage)
     for _ in range(1 + sweep.retries):
-        failure = "Ray Tune ended before the sweep"
+        failure, unstored = "Ray Tune ended before the sweep", False
         try:
             tune_once(desk, sweep, admission, storage)
         except Exception as error:
             failure = f"Ray Tune failed: {type(error).__name__}: {error}"
+            unstored = isinstance(error, OSError) or isinstance(error.__cause__, OSError)
         finally:
             remove_tree(storage)
         if desk.finished or desk.halted:
             return
-        desk.give_back(failure)
+        desk.give_back(failure, storage=unstored)
     raise RayconError(f"{failure}. What was done is kept; the same command goes on with it")
 
 
@@ -215,6 +224,12 @@ class DeskScheduler(Unpickled, FIFOScheduler):
             if keep is not None:
                 keep(trial.placement_group_factory, self.slots)
 
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Tune gives the trial up. The searcher is told next, but not why."""
+        if trial.trial_id in self.desk.assignments:
+            reason = describe_loss(trial)
+            self.desk.lost(trial.trial_id, reason, requeue=True, storage=StorageLost.told_in(reason))
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """The driver's decision on a scored epoch; signs of life go on."""
         decision = self.desk.report(trial.trial_id, result["report"])
@@ -235,7 +250,8 @@ class DeskCallback(Unpickled, tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune will start the trial again: it gets the number of the new try and the newest checkpoint."""
         self.desk.leaderless(trial.trial_id)
-        config = self.desk.lost(trial.trial_id, describe_loss(trial), requeue=False)
+        reason = describe_loss(trial)
+        config = self.desk.lost(trial.trial_id, reason, requeue=False, storage=StorageLost.told_in(reason))
         if config is not None:
             trial.config.update(config)
 
@@ -269,7 +285,7 @@ class DeskStopper(Unpickled, tune.Stopper):
     def stop_all(self) -> bool:
         """True once the sweep is interrupted, the driver has met an error, or there was no room for too long."""
         self.desk.guard(self.watch, None)
-        return self.desk.halted
+        return self.desk.look_after()
 
     def watch(self) -> None:
         """Let the sweep grow with the cluster. A worker group holds its resources once it has said so."""

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from raycon.checkpoint_storage import usable
+from raycon.checkpoint_storage import on_storage, usable
 from raycon.cluster.engine import SILENCE, Engine, Pace, Report, advance_until
 from raycon.cluster.workers import GroupSize, WorkerGroup, process_record
 from raycon.runs import World
@@ -77,6 +77,16 @@ class Slot(tune.Trainable):
             "done": self.report.done,
             "should_checkpoint": self.report.checkpoint is not None and not self.report.done,
         }
+
+    def save(self, checkpoint_dir: str | None = None) -> Any:
+        """Tune writes its pointer to the storage, too."""
+        with on_storage(self.slot["storage"]):
+            return super().save(checkpoint_dir)
+
+    def restore(self, checkpoint_path: Any) -> None:
+        """And reads it there."""
+        with on_storage(self.slot["storage"]):
+            super().restore(checkpoint_path)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write where the newest checkpoint of the run lies; Tune never carries the weights."""

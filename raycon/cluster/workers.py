@@ -23,7 +23,7 @@ import ray.train.collective
 import ray.train.torch
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from raycon.cluster.engine import Engine, Report
+from raycon.cluster.engine import STORAGE_LOST, Engine, Report
 from raycon.runs import World
 
 TRAIN_SETTINGS = {
@@ -236,12 +236,14 @@ class WorkerGroup:
         """Have all ranks carry out a command.
 
         An end that all ranks agree on is the run's. Where one rank tells an end and the others do not answer or tell
-        another thing, the run has ended as well, but the group is out of step and is given up.
+        another thing, the run has ended as well, but the group is out of step and is given up. So it is where a rank
+        has lost its run to the storage, whatever that did to the others.
         """
         replies: list[Reply] = self.wait(self.mailbox.exchange.remote(name, argument, 5.0), None)
         faults = [reply.fault for reply in replies if reply.fault is not None]
         ends = [reply.report for reply in replies if reply.report is not None and reply.report.kind == "ended"]
-        if faults:
+        ends.sort(key=lambda report: report.state != STORAGE_LOST)
+        if faults and not (ends and ends[0].state == STORAGE_LOST):
             raise GroupLost("; ".join(faults))
         if ends and len(ends) < self.size.workers:
             self.abandon()
@@ -249,7 +251,7 @@ class WorkerGroup:
         kinds = {(reply.report.kind, reply.report.epoch) for reply in replies if reply.report is not None}
         if not ends and len(kinds) > 1:
             raise GroupLost(f"the ranks are at different yields: {sorted(kinds)}")
-        return replies[0].report
+        return ends[0] if ends else replies[0].report
 
     def wait(self, answer: Any, patience: float | None) -> Any:
         """The value of `answer`, as long as the trainer lives and for at most `patience` seconds."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from raycon.cluster.desk import Desk
 from raycon.cluster.overhead import ACCURACY, idle_driver
-from raycon.errors import RayconError
+from raycon.cluster.search import DeskStopper
+from raycon.disk import RealDisk
+from raycon.errors import RayconError, Refused
+from raycon.events import EventLog
+from raycon.mirror import FolderMirror
 from tests.cluster.inline import TRIAL, make_sweep
 
 
@@ -148,6 +153,42 @@ def test_an_error_of_the_driver_halts_everything_and_is_kept(tmp_path: Path) -> 
     assert desk.halted and desk.ask("b") is None
     assert desk.lost("a", "stopped", requeue=False) is None
     assert not desk.driver.history.runs[0].losses
+
+
+def test_the_copy_of_the_log_catches_up_while_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, _, _ = make_desk(tmp_path / "out")
+    storage, now = FolderMirror(RealDisk(), tmp_path / "storage"), [1000.0]
+    log = EventLog(RealDisk(), desk.driver.log.path, storage, clock=lambda: now[0])
+    log.open()
+    log.claim(attempt=2)
+    desk.driver.log = log
+    watched: list[int] = []
+    admission = SimpleNamespace(
+        plan=SimpleNamespace(worker=SimpleNamespace(workers=1)),
+        watch=lambda under_way, at_work: watched.append(at_work),
+    )
+    stopper = DeskStopper(desk, admission)  # type: ignore[arg-type]
+
+    def fail(*arguments: Any) -> bool:
+        raise OSError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "extend", fail)
+        log.append("lost", key="a")
+        log.sync()
+    assert log.mirror_error is not None
+    now[0] += 10.0
+    assert not stopper.stop_all() and watched == [0]
+    assert storage.read(log.path.name) == log.path.read_bytes()
+    log.append("lost", key="b")
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "extend", fail)
+        log.sync()
+    newer = EventLog(RealDisk(), tmp_path / "new" / log.path.name, storage)
+    newer.open()
+    newer.claim(attempt=3)
+    now[0] += 10.0
+    assert stopper.stop_all() and desk.halted and isinstance(desk.error, Refused)
 
 
 def test_an_error_of_the_observer_is_told_once_and_stops_nothing(

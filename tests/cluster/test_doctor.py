@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from raycon.diagnosis import Check
+from raycon.errors import InvalidFile
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(280)]
 
@@ -44,6 +45,27 @@ def test_two_nodes_are_examined(two_nodes: str, tmp_path: Path, monkeypatch: pyt
     assert checks["shared storage"].found == f"{tmp_path}: written on each of 2 nodes, read on all"
     assert checks["clocks"].state == checks["ports between nodes"].state == checks["torch on nodes"].state == "ok"
     assert checks["token"].state == ("warning" if os.environ.get("RAY_AUTH_MODE") == "disabled" else "ok")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_sweep_is_refused_where_a_node_does_not_see_the_folder(
+    two_nodes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    from raycon.cluster import shared
+
+    ray.init(address=two_nodes, log_to_driver=False, logging_level=logging.CRITICAL)
+    try:
+        untyped: Any = ray
+        first = untyped.nodes()[0]["NodeID"]
+        shared.refuse_unshared(str(tmp_path), "the driver is elsewhere")
+        monkeypatch.setattr(shared, "sees", lambda marker, seconds: ray.get_runtime_context().get_node_id() != first)
+        with pytest.raises(InvalidFile, match=r"is not shared: node [0-9.]+#0 \(.*\) cannot see"):
+            shared.refuse_unshared(str(tmp_path), "the driver is elsewhere")
+        shared.refuse_unshared(str(tmp_path))
+    finally:
+        ray.shutdown()
     assert os.listdir(tmp_path) == []
 
 

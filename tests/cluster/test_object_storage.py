@@ -99,6 +99,7 @@ def kill_in_the_middle(process: subprocess.Popen[bytes], bucket: ObjectFolder) -
             break
         time.sleep(0.2)
     assert process.poll() is None, "the sweep ended before it could be killed"
+    assert time.monotonic() < limit, "the second run did not come to its second epoch"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     return logged(bucket).runs[1]

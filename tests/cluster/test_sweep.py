@@ -178,7 +178,7 @@ def test_direct_training_equals_a_trial(tmp_path: Path) -> None:
     metrics = train_workers(assignment, 2, folder=tmp_path, factory=FACTORY, resources=HALF, on_report=seen.append)
     assert [report["epoch"] for report in seen if report["kind"] == "scored"] == [1, 2, 3]
     assert metrics[ACCURACY] == seen[-1]["metrics"][ACCURACY]
-    assert not (tmp_path / ".ray-train").exists()
+    assert not (tmp_path / "run" / ".ray-train").exists()
     broken = {**assignment, "trial": {**TRIAL, "idle": {"fault": {"2": "diverged"}}}, "folder": str(tmp_path / "two")}
     with pytest.raises(RayconError, match="diverged: the loss is not finite at epoch 2"):
         train_workers(broken, 2, folder=tmp_path, factory=FACTORY, resources=HALF)

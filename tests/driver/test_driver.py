@@ -224,6 +224,22 @@ def test_lost_runs_are_tried_again_until_the_retries_are_used_up(tmp_path: Path)
     assert (run.state, run.reason) == ("failed", "lost 3 times, last: out of luck") and len(run.losses) == 3
 
 
+def test_losses_to_the_storage_use_up_no_retries_and_an_attempt_later_neither(tmp_path: Path) -> None:
+    driver = driver_in(tmp_path)
+    work = take(driver)
+    for number in range(1, 8):
+        assert driver.lost(work.key, "disk full", attempt_try=number, requeue=True, storage=True) == "retry"
+        assert take(driver).try_ == number + 1
+    for number in (8, 9):
+        assert driver.lost(work.key, "node died", attempt_try=number) == "retry"
+    driver.close()
+    again = driver_in(tmp_path)
+    run = again.history.runs[0]
+    assert (len(run.losses), run.storage_losses, run.finished) == (9, 7, False)
+    assert again.lost(work.key, "out of luck", attempt_try=10) == "stop"
+    assert (run.state, run.reason) == ("failed", "lost 3 times, last: out of luck")
+
+
 def test_a_number_that_is_not_finite_ends_the_run_as_diverged(tmp_path: Path) -> None:
     driver = driver_in(tmp_path)
     first, second = take(driver), take(driver)

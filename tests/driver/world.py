@@ -158,6 +158,7 @@ class Faults:
     full_disk: float = 0.0
     wiped: float = 0.0
     smaller_first: float = 0.0
+    storage: float = 0.0
 
     @classmethod
     def draw(cls, chance: random.Random) -> Faults:
@@ -166,7 +167,9 @@ class Faults:
         def rate(most: float) -> float:
             return most * chance.random() if chance.random() < 0.7 else 0.0
 
-        return cls(rate(0.25), rate(0.4), rate(0.4), rate(0.5), chance.randint(0, 8), rate(0.3), rate(0.4), 0.4)
+        return cls(
+            rate(0.25), rate(0.4), rate(0.4), rate(0.5), chance.randint(0, 8), rate(0.3), rate(0.4), 0.4, rate(0.1)
+        )
 
 
 @dataclass
@@ -262,6 +265,7 @@ class World:
             driver.process(1000 + driver.attempt, 6.0, "worker", "host")
             assert all(process.attempt < driver.attempt for process in driver.processes())
         for _ in range(5000):
+            driver.log.catch_up()
             if self._act(driver):
                 driver.close()
                 return
@@ -312,8 +316,10 @@ class World:
         work = worker.assignment
         fate, when = self.case.fate(work.trial["objective"]["x"])
         run = driver.history.run(work.key)
-        may_be_lost = fate != "always_lost" and len(run.losses) < self.case.sweep.retries
-        if (may_be_lost and self.chance.random() < self.faults.lost) or (fate, when) == ("always_lost", worker.epoch):
+        may_be_lost = fate != "always_lost" and len(run.losses) - run.storage_losses < self.case.sweep.retries
+        if self.chance.random() < self.faults.storage:
+            self._lose(driver, worker, storage=True)
+        elif (may_be_lost and self.chance.random() < self.faults.lost) or (fate, when) == ("always_lost", worker.epoch):
             self._lose(driver, worker)
         elif fate in ("diverged", "out_of_memory", "failed") and when == worker.epoch:
             for _ in range(1 + (self.chance.random() < self.faults.doubled)):
@@ -323,13 +329,14 @@ class World:
         else:
             self._report(driver, worker)
 
-    def _lose(self, driver: Driver, worker: Worker) -> None:
+    def _lose(self, driver: Driver, worker: Worker, *, storage: bool = False) -> None:
         work = worker.assignment
         self._leave_behind(worker)
         self.workers.remove(worker)
         requeue = self.chance.random() < 0.5
         for _ in range(1 + (self.chance.random() < self.faults.doubled)):
-            answer = driver.lost(work.key, "node died", attempt_try=work.try_, requeue=requeue)
+            how: dict[str, Any] = {"attempt_try": work.try_, "requeue": requeue, "storage": storage}
+            answer = driver.lost(work.key, "node died", **how)
         self._check_durable()
         if answer == "retry" and not requeue:
             self._take(driver, driver.assignment(work.key))
