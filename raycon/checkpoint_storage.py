@@ -77,7 +77,7 @@ def disk_errors() -> Iterator[None]:
 
 
 def checkpoint_place(run: str, attempt: int, epoch: int) -> str:
-    """Where the checkpoint of an epoch goes; see `raycon.checkpoints.checkpoint_folder`."""
+    """Where the checkpoint of an epoch goes. The attempt is in the path: two drivers never write to the same place."""
     return join(run, f"attempt-{attempt}", f"epoch-{epoch:04d}")
 
 

@@ -29,11 +29,6 @@ class DamagedCheckpoint(RayconError):
     """A checkpoint whose files are missing, cut short or changed."""
 
 
-def checkpoint_folder(run: Path, attempt: int, epoch: int) -> Path:
-    """Where the checkpoint of an epoch goes. The attempt is in the path: two drivers never write to the same place."""
-    return run / f"attempt-{attempt}" / f"epoch-{epoch:04d}"
-
-
 def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Writes a checkpoint. One that is there already and sound is left alone: a repeated epoch gives the same state."""
     from safetensors.torch import save_file
@@ -73,10 +68,10 @@ def is_sound(folder: Path) -> bool:
         return False
 
 
-def newest_checkpoint(run: Path, *, up_to_attempt: int | None = None) -> Path | None:
-    """The sound checkpoint of the latest epoch of a run, over all its attempts (or up to one), or None."""
-    for _, attempt, folder in sorted(stored_in(run), reverse=True):
-        if (up_to_attempt is None or attempt <= up_to_attempt) and is_sound(folder):
+def newest_checkpoint(run: Path) -> Path | None:
+    """The sound checkpoint of the latest epoch of a run, over all its attempts, or None."""
+    for _, _, folder in sorted(stored_in(run), reverse=True):
+        if is_sound(folder):
             return folder
     return None
 

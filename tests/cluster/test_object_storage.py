@@ -25,9 +25,9 @@ import raycon
 from raycon.api import Settings, report
 from raycon.events import parse
 from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep
-from raycon.object_storage import ObjectFolder, is_uri
+from raycon.object_storage import ObjectFolder, read_text
 from tests.buckets import Server, environment, s3_server
-from tests.hosts.clusters import space
+from tests.hosts.clusters import outcome, space
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -62,26 +62,6 @@ def begun(file: Path, out: Path, storage: str, *options: str) -> Iterator[subpro
     finally:
         process.kill()
         process.wait()
-
-
-def outcome(history: SweepHistory) -> list[tuple[Any, ...]]:
-    """Values, states, scores of every epoch and the checksum of the last weights."""
-    return [
-        (run.key, run.values, run.state, scores(run), facts_of(run.checkpoint or "")["sha256"]) for run in history.runs
-    ]
-
-
-def scores(run: RunRecord) -> dict[int, dict[str, float]]:
-    return {
-        epoch: {name: value for name, value in metrics.items() if not name.startswith("train/speed/")}
-        for epoch, metrics in sorted(run.epochs.items())
-    }
-
-
-def facts_of(place: str) -> dict[str, Any]:
-    data = ObjectFolder(place).read("manifest.json") if is_uri(place) else Path(place, "manifest.json").read_bytes()
-    facts: dict[str, Any] = json.loads(data or b"")
-    return facts
 
 
 def requests(folder: Path, method: str, key: str, attempt: int) -> list[int]:
@@ -158,7 +138,9 @@ def test_a_worker_group_reads_and_writes_weights_in_the_bucket(tmp_path: Path, s
     history = read_sweep(tmp_path / "out" / "small")
     run = history.runs[0]
     assert run.state == "complete" and not run.losses
-    assert facts_of(run.checkpoint or "")["bytes"] == ObjectFolder(run.checkpoint or "").size("state.safetensors")
+    assert json.loads(read_text(run.checkpoint or "", "manifest.json"))["bytes"] == ObjectFolder(
+        run.checkpoint or ""
+    ).size("state.safetensors")
     assert not any("tune" in name for name in ObjectFolder(f"{server.uri}/groups").names())
 
 

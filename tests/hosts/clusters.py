@@ -18,6 +18,7 @@ import yaml
 
 from raycon.errors import RayconError
 from raycon.history import SweepHistory, read_sweep
+from raycon.object_storage import read_text
 from tests.hosts.namespaces import HOME, ROOT, Hosts, network
 
 SHIPPED = "cluster.local.yaml"
@@ -248,7 +249,7 @@ def outcome(history: SweepHistory) -> list[tuple[Any, ...]]:
             epoch: {name: value for name, value in metrics.items() if not name.startswith("train/speed/")}
             for epoch, metrics in sorted(run.epochs.items())
         }
-        manifest = json.loads((Path(run.checkpoint or "") / "manifest.json").read_text())
+        manifest = json.loads(read_text(run.checkpoint or "", "manifest.json"))
         found.append((run.key, run.values, run.state, scores, manifest["sha256"]))
     return found
 
