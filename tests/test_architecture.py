@@ -170,7 +170,7 @@ def test_mypy_is_strict_and_excludes_nothing() -> None:
     assert settings["exclude"] == []
 
 
-HEAVY = ("torch", "ray", "optuna", "mlflow")
+HEAVY = ("torch", "ray", "optuna", "mlflow", "scipy.stats", "scipy.optimize", "sklearn", "torchvision", "pandas")
 VALID = "search_spaces/digits_demo.yaml"
 
 
@@ -195,6 +195,11 @@ def test_what_should_be_quick_loads_nothing_heavy(arguments: list[str], tmp_path
 
 def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
     assert _loaded("import raycon, raycon.api, raycon.cluster", tmp_path) == set()
+
+
+def test_a_process_that_trains_loads_torch_alone(tmp_path: Path) -> None:
+    """There is one for each worker of each run, and each pays for what it loads."""
+    assert _loaded("import raycon.training", tmp_path) == {"torch"}
 
 
 @pytest.mark.parametrize("command", ["explain", "plan"])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from scipy.stats import t
+from scipy import special
 from torch import Tensor
 
 from raycon.knobs import Count, Positive
@@ -86,5 +86,5 @@ def episode_rows(labels: Tensor, count: int, episode: int) -> Tensor:
 
 def half_width(values: Sequence[float]) -> float:
     """Half of the 95 % interval of the mean of at least two values, by Student's t."""
-    spread = torch.tensor(values, dtype=torch.float64).std()
-    return float(t.ppf(0.975, len(values) - 1) * spread / math.sqrt(len(values)))
+    spread = float(torch.tensor(values, dtype=torch.float64).std())
+    return float(special.stdtrit(len(values) - 1, 0.975)) * spread / math.sqrt(len(values))

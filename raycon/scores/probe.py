@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 
 CONSTANT = 1e-6
@@ -51,6 +50,9 @@ def fit_probe(embeddings: Tensor, labels: Tensor, *, iterations: int = 80, l2: f
     Products are float32, sums over images float64; the same inputs give the same bits on one machine with one number of
     threads. One label only: it is always predicted. Neither argument is modified.
     """
+    # Loading it takes a second of the processor, in every process that trains.
+    from scipy.optimize import minimize
+
     mean, scale, inputs = standardised(embeddings)
     classes, targets = torch.unique(labels, return_inverse=True)
     shape = (inputs.shape[1] + 1, len(classes))

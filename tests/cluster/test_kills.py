@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from raycon.cluster.session import marked_processes, workers_of
 from raycon.errors import RayconError
 from raycon.history import SweepHistory, read_sweep
 from tests.cluster.inline import expected, make_sweep, outcome
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -80,7 +81,7 @@ class Program:
         sweep = make_sweep(**self.options["sweep"])
         assert outcome(history) == expected(reference, sweep, self.options["trial"])
         assert [run.state for run in history.runs] == ["complete"] * sweep.trials
-        assert wait_until(lambda: not self.left_over(), 20), self.left_over()
+        wait_until(lambda: not self.left_over(), 20, lambda: f"the end of {self.left_over()}")
 
     def left_over(self) -> list[Any]:
         """Processes of this sweep that still run."""
@@ -89,15 +90,6 @@ class Program:
         raylets = [] if history is None else [asdict(record) for record in history.processes if record.role == "ray"]
         found = [*recorded, *marked_processes(self.folder), *workers_of(raylets)]
         return [process.as_dict(["pid", "name"]) for process in found]
-
-
-def wait_until(condition: Callable[[], Any], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 @pytest.fixture
@@ -151,7 +143,7 @@ def kill_worker(program: Program, role: str, moments: random.Random) -> bool:
     """Kill a process of that role at a random moment of its life; False if the sweep ended before there was one."""
     process = program.process
     assert process is not None
-    wait_until(lambda: program.living(role) or process.poll() is not None, 120)
+    wait_until(lambda: program.living(role) or process.poll() is not None, 120, f"a {role}")
     time.sleep(moments.uniform(0, 2))
     living = program.living(role)
     if not living or process.poll() is not None:
@@ -163,10 +155,10 @@ def kill_worker(program: Program, role: str, moments: random.Random) -> bool:
 @pytest.mark.parametrize("program", [(1, 4)], indirect=True, ids=["one worker"])
 def test_an_interrupt_of_the_whole_terminal_ends_cleanly(program: Program, tmp_path: Path) -> None:
     process = program.start()
-    assert wait_until(lambda: (history := program.history()) is not None and history.counts().get("complete"), 90)
+    wait_until(lambda: (history := program.history()) is not None and history.counts().get("complete"), 90, "a run")
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) == 130
-    assert wait_until(lambda: not program.left_over(), 20), program.left_over()
+    wait_until(lambda: not program.left_over(), 20, lambda: f"the end of {program.left_over()}")
     history = program.history()
     assert history is not None and history.attempts[-1].closed_at is not None
     assert program.start().wait(200) == 0

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,11 +30,13 @@ from raycon.errors import RayconError
 from raycon.history import LOG_NAME, RunRecord, read_sweep
 from raycon.submissions import read_submissions
 from tests.hosts import Hosts, loopback, unavailable
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 CHECKOUT = ("raycon", "search_spaces", "pyproject.toml", "README.md", "LICENSE", "submit.py")
 CHEAP = "--trials 2 --set training.epochs=1 --set data.train_size=2000 --set encoder.width=8"
 TUNNEL = "8266"
+PATIENCE = 300.0
 SLOW_START = "The current node timed out during startup"
 SILENT = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -176,11 +178,13 @@ def close_the_terminal(client: Client, line: str) -> None:
     with words.open("wb") as stream:
         exports = [*client.exports, f"exec {line}"]
         process = client.hosts.popen(["bash", "-c", "; ".join(exports)], folder=client.folder, stdout=stream)
-    wait_until(lambda: any(run.tries for run in runs_of(out / "second")), "a run of the second sweep")
+    wait_until(lambda: any(run.tries for run in runs_of(out / "second")), PATIENCE, "a run of the second sweep")
     for child in psutil.Process(process.pid).children(recursive=True):
         child.kill()
     process.wait()
-    wait_until(lambda: read_submissions(out, "second")[0].exit_code is not None, "the end of the second sweep")
+    wait_until(
+        lambda: read_submissions(out, "second")[0].exit_code is not None, PATIENCE, "the end of the second sweep"
+    )
     assert read_submissions(out, "second")[0].exit_code == 130, words.read_text()[-3000:]
     assert not all(run.finished for run in runs_of(out / "second"))
     client.seconds["the same with --name second, and the terminal closed"] = time.monotonic() - began
@@ -232,15 +236,7 @@ def wait_for_port(client: Client, process: subprocess.Popen[bytes]) -> None:
         assert process.poll() is None, (client.hosts.folder / "tunnel.txt").read_text()
         return client.hosts.run(probe, check=False, timeout=60).returncode == 0
 
-    wait_until(answers, "the tunnel")
-
-
-def wait_until(condition: Callable[[], bool], what: str, patience: float = 300.0) -> None:
-    """Until something has come about; AssertionError if it does not."""
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {patience:g} s for {what}"
-        time.sleep(0.2)
+    wait_until(answers, PATIENCE, "the tunnel")
 
 
 def rays(client: Client) -> list[str]:

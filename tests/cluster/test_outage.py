@@ -7,7 +7,6 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +26,7 @@ from raycon.driver import Driver
 from raycon.errors import LimitHit, RayconError
 from tests.cluster.inline import TRIAL, expected, make_sweep
 from tests.cluster.inline import outcome as outcome_of
+from tests.waiting import wait_until
 
 
 class Storage:
@@ -49,15 +49,8 @@ class Storage:
         self.now += seconds
         lasts = outage.lasts()
         if outage.found is not None and not self.blocked:
-            wait_for(lambda: bool(outage.found))
+            wait_until(lambda: bool(outage.found), 5, "the desk", every=0.005)
         return lasts
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_nothing_is_waited_for_before_a_loss() -> None:
@@ -212,7 +205,7 @@ def test_what_tune_itself_loses_to_the_storage_uses_up_no_retry(tmp_path: Path) 
     desk.give_back("OSError: disk full", storage=True)
     assert driver.history.counts() == {"unfinished": 1} and not desk.assignments
     assert desk.ask("b") is None and not desk.finished
-    wait_for(lambda: desk.ask("b") is not None)
+    wait_until(lambda: desk.ask("b") is not None, 5, "the desk", every=0.005)
     desk.give_back("killed")
     assert driver.history.counts() == {"failed": 1}
 
@@ -226,7 +219,7 @@ def test_tune_is_run_anew_after_it_failed_on_the_storage(tmp_path: Path, monkeyp
 
     def tune_once(desk: Desk, sweep: Sweep, admission: Any, storage: str) -> None:
         places.append(storage)
-        wait_for(lambda: desk.ask(f"trial-{len(places)}") is not None)
+        wait_until(lambda: desk.ask(f"trial-{len(places)}") is not None, 5, "the desk", every=0.005)
         raise OSError("disk full")
 
     monkeypatch.setattr(search, "tune_once", tune_once)
@@ -245,7 +238,7 @@ def test_a_run_that_says_it_was_lost_to_the_storage_is_handed_out_again(tmp_path
     assert desk.report("a", told) == "stop"
     desk.over("a")
     assert not desk.assignments and not desk.actors and driver.history.runs[0].losses == ["StorageLost: disk full"]
-    wait_for(lambda: desk.ask("b") is not None)
+    wait_until(lambda: desk.ask("b") is not None, 5, "the desk", every=0.005)
     assert desk.assignments["b"].try_ == 2
 
 

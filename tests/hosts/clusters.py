@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,19 +191,6 @@ def json_quoted(code: str) -> str:
     return "'" + code.strip().replace("'", "'\\''") + "'"
 
 
-def wait_until(
-    condition: Callable[[], Any], patience: float, what: str, *, every: float = 0.1, words: Path | None = None
-) -> float:
-    """Wait for a condition and say how long it took; AssertionError after `patience` seconds."""
-    began = time.monotonic()
-    while not condition():
-        if time.monotonic() - began > patience:
-            said = words.read_text(errors="replace")[-6000:] if words is not None and words.exists() else ""
-            raise AssertionError(f"waited {patience:g} s for {what}\n{said}")
-        time.sleep(every)
-    return time.monotonic() - began
-
-
 @contextlib.contextmanager
 def three_hosts(folder: Path, cpus: tuple[int, int] = (0, 1)) -> Iterator[RayCluster]:
     """A running cluster of three hosts."""
@@ -254,4 +241,4 @@ def outcome(history: SweepHistory) -> list[tuple[Any, ...]]:
     return found
 
 
-__all__ = ["HEAD", "HOME", "WORKERS", "RayCluster", "outcome", "skip_unless", "space", "three_hosts", "wait_until"]
+__all__ = ["HEAD", "HOME", "WORKERS", "RayCluster", "outcome", "skip_unless", "space", "three_hosts"]

@@ -19,8 +19,9 @@ import yaml
 from raycon.errors import RayconError
 from raycon.events import Event, parse
 from raycon.history import LOG_NAME, SweepHistory, read_sweep
-from tests.hosts.clusters import FAST_DETECTION, wait_until
+from tests.hosts.clusters import FAST_DETECTION
 from tests.hosts.namespaces import ROOT
+from tests.waiting import wait_until
 
 MAIN = "from raycon.cli import main; main()"
 

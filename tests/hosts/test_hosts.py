@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import psutil
 import pytest
 
 from tests.hosts import Hosts, loopback, network, unavailable
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -58,11 +58,9 @@ def test_a_host_that_was_cut_off_and_killed_comes_back_empty(pair: Hosts) -> Non
     pair.mend("b")
     assert pair.ssh("b", "ls ~").split() == ["mine"]
     number = int(pair.ssh("b", "nohup sleep 600 >/dev/null 2>&1 & echo $!"))
-    deadline = time.monotonic() + 30
     # Between fork and exec it has another name.
-    while not (inside := [process for process in pair.processes("b") if process.name() == "sleep"]):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: any(process.name() == "sleep" for process in pair.processes("b")), 30, "the sleep on b")
+    inside = [process for process in pair.processes("b") if process.name() == "sleep"]
     assert number > 1 and len(inside) == 1
     pair.kill("b")
     assert [pair.hosts["b"].alive, inside[0].is_running()] == [False, False]
@@ -86,10 +84,11 @@ def test_a_killed_test_process_leaves_nothing(tmp_path: Path) -> None:
     assert len(inside) == 2
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 60
-    while any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in inside):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+
+    def still() -> list[psutil.Process]:
+        return [each for each in inside if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+    wait_until(lambda: not still(), 60, lambda: f"the end of {still()}")
 
 
 def test_a_command_that_fails_says_what_it_said(pair: Hosts) -> None:

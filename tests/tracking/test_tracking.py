@@ -6,7 +6,6 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from raycon.tracking.replay import Replay
 from raycon.tracking.tail import CURSOR_NAME, Cursor, LogTail
 from tests.tracking.memory_store import MemoryStore, Unreachable
 from tests.tracking.synthetic_log import OBJECTIVE, LogWriter, trial, write_sweep
+from tests.waiting import wait_until
 
 FIGURES = Figures(
     lambda run: f"figure of {run.key}".encode(),
@@ -247,13 +247,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tracking, name, 0.02)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.usefixtures("quick")
 def test_a_log_that_grows_while_the_store_comes_and_goes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder, store, draw = tmp_path / "s", MemoryStore(), random.Random(1)
@@ -284,11 +277,11 @@ def test_an_outage_is_said_once_and_what_is_left_at_the_end_is_counted(
     writer.opened()
     tracker = with_store(folder, store)
     tracker.start()
-    until(lambda: tracker.replay.found)
+    wait_until(lambda: tracker.replay.found, 10, "the tracker", every=0.01)
     store.down = True
     for number in range(3):
         writer.finished(writer.asked(number), "failed", 0, {}, "no reason")
-    until(lambda: store.steps > 20)
+    wait_until(lambda: store.steps > 20, 10, "the tracker", every=0.01)
     began = time.monotonic()
     left = tracker.close(0.3)
     assert time.monotonic() - began < 2
@@ -308,7 +301,12 @@ def test_a_required_tracker_that_is_away_stops_the_start(tmp_path: Path) -> None
     tracker.require = True
     with pytest.raises(RayconError, match="required but cannot be reached"):
         tracker.start()
-    until(lambda: not any(thread.name == "raycon-tracking" for thread in threading.enumerate()))
+    wait_until(
+        lambda: not any(thread.name == "raycon-tracking" for thread in threading.enumerate()),
+        10,
+        "the tracker",
+        every=0.01,
+    )
 
 
 @pytest.mark.usefixtures("quick")

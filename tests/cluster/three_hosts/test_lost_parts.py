@@ -23,8 +23,9 @@ from raycon.api import Settings
 from raycon.api import sweep as run_sweep
 from raycon.events import Event, parse
 from raycon.history import LOG_NAME, read_sweep
-from tests.hosts.clusters import HEAD, WORKERS, RayCluster, outcome, space, wait_until
+from tests.hosts.clusters import HEAD, WORKERS, RayCluster, outcome, space
 from tests.hosts.nodes import OneMachine
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
