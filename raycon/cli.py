@@ -27,9 +27,10 @@ from raycon.replication_cli import bundle, replicate, verify
 
 if TYPE_CHECKING:
     from raycon.ablation.study import Study
-    from raycon.api import RepeatResult, Settings, SweepResult, Winner
     from raycon.history import SweepHistory
     from raycon.progress import SweepProgress
+    from raycon.results import RepeatResult, SweepResult, Winner
+    from raycon.settings import Settings
     from raycon.space import Space
 
 app = typer.Typer(
@@ -113,7 +114,7 @@ def init(
 @app.command()
 def explain(file: File, overrides: Set = None, code: Code = None) -> None:
     """Print what a file means: the plan of its first configuration, its knobs, and what it costs. Reads no data."""
-    from raycon.api import first_trial
+    from raycon.space import first_trial
 
     space = _load(file, overrides, code)
     # Only now: a file that is wrong in itself is refused before torch is loaded.
@@ -166,9 +167,9 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train one configuration: the first of the file, changed by --set. Prints its final scores."""
-    from raycon.api import first_trial
-    from raycon.api import train as run_train
+    from raycon.one_trial import train as run_train
     from raycon.runs import Progress, Scored
+    from raycon.space import first_trial
     from raycon.train_folder import default_folder
 
     def tell(event: Progress | Scored) -> None:
@@ -241,9 +242,9 @@ def repeat(
     quiet: Quiet = False,
 ) -> None:
     """Run a sweep's winner and its rivals on fresh seeds, and print the paired differences with their intervals."""
-    from raycon.api import found_sweep
-    from raycon.api import repeat as run_repeat
+    from raycon.repeating import repeat as run_repeat
     from raycon.repeats import score_of
+    from raycon.sweep_folders import found_sweep
 
     settings = _settings(out, slots, gpus, storage, tracking, wait=wait)
     space = _load_begun(file, _with_name(overrides, name), code, settings)
@@ -343,7 +344,7 @@ def report(
     tracking: Tracking = None,
 ) -> None:
     """Write the report of a sweep and its repetitions: a page, CSV files and pictures."""
-    from raycon.api import report as write
+    from raycon.reports import report as write
 
     told = lambda run: print(f"tested {run.key}", file=sys.stderr)  # noqa: E731
     page = write(name, settings=_settings(out, tracking=tracking), test=test, embedding=embedding, on_run=told)
@@ -353,8 +354,8 @@ def report(
 @runs_app.command("ls")
 def runs_ls(out: Out = None, as_json: Json = False) -> None:
     """The sweeps in the output folder."""
-    from raycon.api import Settings
     from raycon.history import LOG_NAME, read_sweep
+    from raycon.settings import Settings
     from raycon.submissions import without_sweep
 
     folder = Settings(out=out).folder
@@ -378,10 +379,11 @@ def runs_ls(out: Out = None, as_json: Json = False) -> None:
 @runs_app.command("show")
 def runs_show(name: Name, out: Out = None, as_json: Json = False) -> None:
     """The runs of a sweep, best first."""
-    from raycon.api import Settings, find_sweep
     from raycon.history import read_sweep
     from raycon.reporting.tables import objective_rows, to_markdown
+    from raycon.settings import Settings
     from raycon.submissions import read_submissions
+    from raycon.sweep_folders import find_sweep
 
     history = read_sweep(folder := find_sweep(name, Settings(out=out)))
     rows = objective_rows(history)
@@ -395,8 +397,9 @@ def runs_show(name: Name, out: Out = None, as_json: Json = False) -> None:
 @runs_app.command("best")
 def runs_best(name: Name, out: Out = None, as_json: Json = False) -> None:
     """The best configuration of a sweep; the Pareto front of one with several objectives."""
-    from raycon.api import Settings, find_sweep
     from raycon.history import read_sweep
+    from raycon.settings import Settings
+    from raycon.sweep_folders import find_sweep
 
     history = read_sweep(find_sweep(name, Settings(out=out)))
     found = history.pareto_front() if len(history.maximize) + len(history.minimize) > 1 else [history.best()]
@@ -422,8 +425,8 @@ def ui(
 @app.command()
 def sync(name: Name, out: Out = None, tracking: Tracking = None) -> None:
     """Deliver a sweep's whole event log to MLflow again; what is there already stays once."""
-    from raycon.api import find_sweep
     from raycon.reporting.figures import run_figure, sweep_figure
+    from raycon.sweep_folders import find_sweep
     from raycon.tracking import Figures
     from raycon.tracking import sync as deliver
 
@@ -442,7 +445,7 @@ def schema() -> None:
 
 
 def _load(file: str, overrides: Sequence[str] | None, code: Sequence[Path] | None = None) -> Space:
-    from raycon.api import load
+    from raycon.space_loading import load
 
     return load(file, overrides or (), code=code or ())
 
@@ -475,7 +478,7 @@ def _settings(
     require: bool = False,
     wait: float = 30,
 ) -> Settings:
-    from raycon.api import Settings
+    from raycon.settings import Settings
 
     resources = None if gpus is None else {"cpu": 1.0, "gpu": gpus}
     return Settings(out, storage, slots, resources, tracking, require, wait_minutes=wait)
@@ -484,7 +487,7 @@ def _settings(
 def _sweep(
     space: Space, settings: Settings, trials: int | None, quiet: bool, as_json: bool, fork: bool = False
 ) -> tuple[SweepResult, Settings]:
-    from raycon.api import sweep as run_sweep
+    from raycon.searching import sweep as run_sweep
 
     settings = replace(settings, out=settings.folder)
     with _progress(trials or space.sweep.trials, space, settings, quiet, as_json, _objectives(space)) as observer:
@@ -498,9 +501,9 @@ def _objectives(space: Space) -> list[str]:
 def _progress(
     total: int, space: Space, settings: Settings, quiet: bool, as_json: bool, objectives: list[str]
 ) -> SweepProgress:
-    from raycon.api import first_trial
     from raycon.metric_names import metric
     from raycon.progress import SweepProgress
+    from raycon.space import first_trial
 
     directed = [(name, metric(name).direction == "higher") for name in objectives]
     slots = settings.slots or max((os.cpu_count() or 1) // space.sweep.workers, 1)
@@ -510,8 +513,8 @@ def _progress(
 
 def _conclude(result: SweepResult, settings: Settings, as_json: bool = False) -> None:
     """The end of a sweep on stdout: table, best configuration, report, and where to look."""
-    from raycon.api import report as write
     from raycon.reporting.tables import objective_rows, short_names, shown, to_markdown
+    from raycon.reports import report as write
 
     history = result.history
     rows = objective_rows(history)
@@ -547,7 +550,7 @@ def _tracking_lines(history: SweepHistory, folder: Path, settings: Settings) -> 
 
 def _chosen(result: SweepResult, number: int | None) -> Winner:
     """The run to repeat: the best one, or that of the given number."""
-    from raycon.api import Winner
+    from raycon.results import Winner
 
     runs = result.history.runs
     if number is None:
@@ -603,7 +606,7 @@ def _print(*lines: str) -> None:
 
 
 def _reused_lines(study: Study, settings: Settings, space: Space) -> list[str]:
-    from raycon.api import reusable_runs
+    from raycon.execution import reusable_runs
     from raycon.reuse import origin_lines
 
     return origin_lines(reusable_runs(study, settings, space.code), len(study.runs))

@@ -31,10 +31,10 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, one object a line.")] = False,
 ) -> None:
     """Compare winners, repetitions or arms of studies on the seeds that they share, at equal budgets."""
-    from raycon.api import Settings
     from raycon.comparing import compare as run_compare
     from raycon.reporting.comparison import default_folder, pair_rows
     from raycon.reporting.tables import to_markdown
+    from raycon.settings import Settings
 
     settings = Settings(out=out)
     found = run_compare(

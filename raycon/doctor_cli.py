@@ -31,9 +31,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Check this machine, and with an address every node of a cluster. Exit code 1 if something is wrong."""
-    from raycon.api import Settings
     from raycon.diagnosis import failed, local_checks
     from raycon.object_storage import is_uri
+    from raycon.settings import Settings
 
     folder = Settings(out=out).folder
     store = tracking or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"

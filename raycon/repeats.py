@@ -16,6 +16,9 @@ from raycon.metric_names import metric
 from raycon.space.sections import check_offered
 from raycon.statistics import Interval, holm, paired_interval, paired_t_p, sign_flip_floor, sign_flip_p
 
+WINNER = "winner"
+"""What a repetition calls the configuration that the rivals are compared with."""
+
 
 @dataclass(frozen=True)
 class Listed:

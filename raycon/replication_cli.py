@@ -30,8 +30,9 @@ def bundle(
     out: Out = None,
 ) -> None:
     """Pack a sweep, repetition or ablation into one file that others can verify and replicate."""
-    from raycon.api import Settings, find_sweep
     from raycon.replication.bundle import write_bundle
+    from raycon.settings import Settings
+    from raycon.sweep_folders import find_sweep
 
     folder = find_sweep(name, Settings(out=out))
     target = to or Path(f"{folder.name}.zip")
@@ -79,10 +80,10 @@ def replicate(
 
     The same command continues a replication that was interrupted.
     """
-    from raycon.api import Settings
     from raycon.history import read_sweep
     from raycon.replication.rerun import judge_replication, plan_replication, run_replication, write_replication
     from raycon.replication.verify import verify_bundle
+    from raycon.settings import Settings
 
     found = verify_bundle(file)
     listed, code = plan_replication(found, trials, seed=seed, trust_code=trust_code)

@@ -18,7 +18,7 @@ ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "seeding", "knobs", "runs", "methods", "hardware"),
+    ("errors", "seeding", "knobs", "runs", "observer", "methods", "hardware"),
     (
         "own_source",
         "vocabulary",
@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         *("losses", "transforms", "statistics", "population"),
-        *("checkpoints", "checkpoint_storage", "lock", "mirror", "events"),
+        *("checkpoints", "checkpoint_storage", "lock", "mirror", "events", "settings"),
     ),
     ("datasets", "history", "stopping", "submissions"),
     ("networks", "scores"),
@@ -44,7 +44,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("evaluation", "state", "driver", "repeats", "ablation", "reuse", "importance", "comparison"),
     ("training", "own_loop", "sealed", "reporting", "judging", "tracking", "progress", "train_folder", "diagnosis"),
     ("feature_cache", "encoder_sources", "eval_request", "cluster"),
-    ("api",),
+    ("results", "space_loading", "sweep_folders", "sweep_tracking"),
+    ("one_trial", "execution", "searching", "repeating", "reports"),
     (
         "planning",
         "demo",
@@ -59,7 +60,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "eval_cli",
         "starting_file",
     ),
-    ("cli",),
+    ("cli", "api"),
 )
 """From the bottom up. A module imports from the layers below it, and from its own package or layer."""
 
