@@ -355,7 +355,7 @@ class Driver:
         """Tell the results of the first `count` runs that were not told yet; they are all finished."""
         while self._told < count:
             run = self.history.runs[self._told]
-            names = self._objectives()
+            names = self.sweep.objectives
             complete = run.state == "complete"
             by_itself = run.state in ("complete", "pruned")
             course = run.course(names[0]) if by_itself and len(names) == 1 else {}
@@ -419,16 +419,13 @@ class Driver:
             self._rung_values[place] = value_at(rung, run.course(gate)) if counts else None
         return self._rung_values[place]
 
-    def _objectives(self) -> tuple[str, ...]:
-        return (*self.sweep.maximize, *self.sweep.minimize)
-
     def _gate(self) -> str | None:
         """The scalar by which runs are stopped: the gate, or else the single objective."""
-        names = self._objectives()
+        names = self.sweep.objectives
         return self.sweep.gate or (names[0] if len(names) == 1 else None)
 
     def _higher_is_better(self, name: str) -> bool:
-        if name in self._objectives():
+        if name in self.sweep.objectives:
             return name in self.sweep.maximize
         return metric(name).direction == "higher"
 
@@ -437,7 +434,7 @@ class Driver:
 
     def _not_finite(self, run: RunRecord) -> list[tuple[int, str]]:
         """(epoch, metric) wherever a metric that search or stopping looks at is NaN or infinite."""
-        watched = (*self._objectives(), *([self.sweep.gate] if self.sweep.gate else []))
+        watched = (*self.sweep.objectives, *([self.sweep.gate] if self.sweep.gate else []))
         return [
             (epoch, name)
             for epoch, metrics in sorted(run.epochs.items())
@@ -446,7 +443,7 @@ class Driver:
         ]
 
     def _require_objectives(self, run: RunRecord, metrics: Mapping[str, float]) -> None:
-        if missing := [name for name in self._objectives() if name not in metrics]:
+        if missing := [name for name in self.sweep.objectives if name not in metrics]:
             known = [f"validation/{name}" for name in METRICS]
             close = "" if missing[0] in known else nearest(missing[0], known)
             found = ", ".join(name for name in sorted(metrics) if name.startswith("validation/")) or "no such scores"
