@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from raycon.command_options import Out
+
 if TYPE_CHECKING:
     from raycon.config import Trial
     from raycon.datasets import ImageTable
@@ -45,7 +47,7 @@ def data_card(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Replace a value of the file.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The output folder.  [default: $RAYCON_OUT or ./raycon_out]")] = None,
+    out: Out = None,
     as_json: Annotated[bool, typer.Option("--json", help="The card as one JSON object.")] = False,
 ) -> None:
     """Sizes, classes, groups and content hash of a data set, and a picture with a row for each class or group."""
