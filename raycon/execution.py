@@ -10,7 +10,8 @@ from typing import Any
 from raycon.checkpoint_storage import usable
 from raycon.config import Sweep, Trial
 from raycon.disk import RealDisk
-from raycon.driver import Driver, Opener, Origin, Sampler, installed_versions
+from raycon.driver import Driver
+from raycon.driver_contract import Opener, Origin, Sampler
 from raycon.errors import InvalidFile, SomeRunsFailed
 from raycon.events import EventLog
 from raycon.hardware import training_device
@@ -24,6 +25,7 @@ from raycon.repeats import Listed, ListSampler
 from raycon.settings import Settings
 from raycon.space import first_trial
 from raycon.sweep_tracking import followed
+from raycon.versions import installed_versions
 
 logger = logging.getLogger("raycon")
 

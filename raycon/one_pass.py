@@ -18,7 +18,6 @@ from torch import Tensor
 from raycon.config import Data, Seeds, Trial
 from raycon.datasets import ImageTable, describe, load_tables
 from raycon.disk import RealDisk, write_durably
-from raycon.driver import installed_versions
 from raycon.encoder_sources import Found, check_sizes, from_checkpoint, is_named, named
 from raycon.errors import InvalidFile, MissingData
 from raycon.eval_request import check_request, is_file, named_protocols
@@ -36,6 +35,7 @@ from raycon.space import load as load_space
 from raycon.space.overrides import apply_overrides
 from raycon.space.strict_yaml import Document
 from raycon.statistics import clopper_pearson, mean_share_interval
+from raycon.versions import installed_versions
 
 
 @dataclass(frozen=True)

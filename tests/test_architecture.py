@@ -18,7 +18,7 @@ ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "seeding", "knobs", "runs", "observer", "methods", "hardware"),
+    ("errors", "seeding", "knobs", "runs", "observer", "methods", "hardware", "versions"),
     (
         "own_source",
         "vocabulary",
@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("objective", "own_code", "fine_tuning", "further_images"),
     ("step", "optimisers"),
     ("space",),
-    ("evaluation", "state", "driver", "repeats", "ablation", "reuse", "importance", "comparison"),
+    ("evaluation", "state", "driver", "driver_contract", "repeats", "ablation", "reuse", "importance", "comparison"),
     ("training", "own_loop", "sealed", "reporting", "judging", "tracking", "progress", "train_folder", "diagnosis"),
     ("feature_cache", "encoder_sources", "eval_request", "cluster"),
     ("results", "space_loading", "sweep_folders", "sweep_tracking"),

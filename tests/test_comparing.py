@@ -16,7 +16,7 @@ from raycon import cli
 from raycon.comparing import find_side
 from raycon.comparison import Budget, Side, compared_pairs, unequal_parts
 from raycon.config import Trial
-from raycon.driver import Opener
+from raycon.driver_contract import Opener
 from raycon.errors import InvalidFile, Refused
 from raycon.history import RunRecord
 from raycon.repeats import Listed

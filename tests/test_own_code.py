@@ -11,7 +11,7 @@ import pytest
 
 import raycon
 from raycon.cluster.engine import Engine
-from raycon.driver import Assignment
+from raycon.driver_contract import Assignment
 from raycon.errors import InvalidFile, RayconError, Refused
 from raycon.losses import TERMS
 from raycon.networks import NETWORKS

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from raycon import cli, execution
-from raycon.driver import installed_versions
 from raycon.events import KINDS, parse
 from raycon.execution import reusable_runs
 from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep
@@ -22,6 +21,7 @@ from raycon.searching import sweep
 from raycon.settings import Settings
 from raycon.space import Space, loads
 from raycon.studies import StudyResult, ablate, plan_study
+from raycon.versions import installed_versions
 from tests.tiny import FINE, without_ray
 
 STUDY = """

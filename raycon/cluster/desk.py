@@ -13,7 +13,8 @@ from typing import Any
 
 from raycon.cluster.engine import STORAGE_LOST
 from raycon.cluster.outage import Outage
-from raycon.driver import Assignment, Driver, Finished, Wait
+from raycon.driver import Driver
+from raycon.driver_contract import Assignment, Finished, Wait
 from raycon.observer import Observer
 
 logger = logging.getLogger("raycon")
