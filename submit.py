@@ -84,10 +84,10 @@ def submit(arguments: Sequence[str]) -> int:
         print(f"submit.py: `ray submit` cannot pass {told} on; letters, digits and ./:=,+@%-_ it can", file=sys.stderr)
         print(f"submit.py: {JOB}", file=sys.stderr)
         return 2
-    from raycon.api import Settings
-    from raycon.driver import installed_versions
+    from raycon.settings import Settings
     from raycon.submissions import begin, end
     from raycon.tracking.redaction import redact_text
+    from raycon.versions import installed_versions
 
     os.environ.setdefault("RAY_ADDRESS", "auto")
     if HOME.is_dir():

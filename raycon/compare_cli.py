@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from raycon.command_options import Json, Out
+
 
 def compare(
     names: Annotated[
@@ -25,16 +27,14 @@ def compare(
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FOLDER", help="Where the report goes.  [default: below --out]")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The output folder.  [default: $RAYCON_OUT or ./raycon_out]")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, one object a line.")] = False,
+    out: Out = None,
+    as_json: Json = False,
 ) -> None:
     """Compare winners, repetitions or arms of studies on the seeds that they share, at equal budgets."""
-    from raycon.api import Settings
     from raycon.comparing import compare as run_compare
     from raycon.reporting.comparison import default_folder, pair_rows
     from raycon.reporting.tables import to_markdown
+    from raycon.settings import Settings
 
     settings = Settings(out=out)
     found = run_compare(

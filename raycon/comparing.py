@@ -14,12 +14,13 @@ from typing import Any
 
 from raycon.ablation.arms import FULL
 from raycon.ablation.study import RETUNED
-from raycon.api import WINNER, Settings, find_sweep, repeats_of
 from raycon.comparison import UNKNOWN, Budget, Compared, Side, compared_pairs, numbers, unequal_parts
 from raycon.errors import InvalidFile, Refused, nearest
 from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep
 from raycon.metric_names import metric
-from raycon.repeats import by_configuration
+from raycon.repeats import WINNER, by_configuration
+from raycon.settings import Settings
+from raycon.sweep_folders import find_sweep, repeats_of
 
 
 class Comparison(Compared):

@@ -260,6 +260,11 @@ class Sweep:
     retries: Whole = 3
     seed: Whole = 0
 
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The scores that are searched for, maximised ones first."""
+        return (*self.maximize, *self.minimize)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Repeat:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from raycon.command_options import Out
+
 if TYPE_CHECKING:
     from raycon.config import Trial
     from raycon.datasets import ImageTable
@@ -45,14 +47,14 @@ def data_card(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Replace a value of the file.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The output folder.  [default: $RAYCON_OUT or ./raycon_out]")] = None,
+    out: Out = None,
     as_json: Annotated[bool, typer.Option("--json", help="The card as one JSON object.")] = False,
 ) -> None:
     """Sizes, classes, groups and content hash of a data set, and a picture with a row for each class or group."""
-    from raycon.api import Settings
     from raycon.datasets.card import data_card as make
     from raycon.datasets.loading import load_tables
     from raycon.reporting.figures import contact_sheet
+    from raycon.settings import Settings
 
     trial = _trial(name, overrides)
     card = make(trial.data, split_seed=trial.seeds.split)
@@ -74,8 +76,7 @@ def _trial(name: str, overrides: list[str] | None) -> Trial:
     from raycon.errors import InvalidFile
 
     if Path(name).suffix in (".yaml", ".yml"):
-        from raycon.api import first_trial
-        from raycon.space import load
+        from raycon.space import first_trial, load
 
         return first_trial(load(name, overrides or ()))
     if overrides:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from raycon.command_options import Out
 
 if TYPE_CHECKING:
     from raycon.diagnosis import Check
@@ -21,9 +22,7 @@ def doctor(
     storage: Annotated[
         str | None, typer.Option(help="The folder or URI that all nodes must reach.  [default: $RAYCON_STORAGE]")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The output folder.  [default: $RAYCON_OUT or ./raycon_out]")
-    ] = None,
+    out: Out = None,
     tracking: Annotated[
         str | None, typer.Option(help="MLflow URI.  [default: $MLFLOW_TRACKING_URI or a file in --out]")
     ] = None,
@@ -31,9 +30,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Check this machine, and with an address every node of a cluster. Exit code 1 if something is wrong."""
-    from raycon.api import Settings
     from raycon.diagnosis import failed, local_checks
     from raycon.object_storage import is_uri
+    from raycon.settings import Settings
 
     folder = Settings(out=out).folder
     store = tracking or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"

@@ -15,119 +15,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import socket
-import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from raycon.config import Sweep
+from raycon.driver_contract import Assignment, Decision, Finished, Opener, Origin, Sampler, SpaceLike, Wait
 from raycon.errors import RayconError, Refused, nearest
 from raycon.events import STATES, EventLog, plain_metrics
-from raycon.hardware import hardware
 from raycon.history import SWEEP_NAME, Process, RunRecord, SweepHistory, read_sweep_file
 from raycon.metric_names import METRICS, metric
 from raycon.object_storage import join
 from raycon.space.canonical import differences
 from raycon.stopping import goes_on, rungs, value_at
 
-Decision = Literal["continue", "stop"]
 SHOWN_DIFFERENCES = 20
 
 CLAIMS = 5
 """How often a log is opened anew because another driver writes to its mirror meanwhile, before that is written over."""
-
-
-class SpaceLike(Protocol):
-    """What the driver needs of a search space."""
-
-    def trial(self, values: dict[str, Any]) -> Any:
-        """The whole configuration that belongs to the values of the holes."""
-
-    def canonical(self) -> dict[str, Any]:
-        """The space with every default filled in, as plain values."""
-
-
-class Sampler(Protocol):
-    """What the driver needs of a search method. Numbers come in order; pending runs are known to it."""
-
-    def ask(self, number: int) -> dict[str, Any]:
-        """Values of the active holes for run `number`, which counts as pending from now on."""
-
-    def restore(self, number: int, values: dict[str, Any]) -> None:
-        """Run `number` was asked before, with this answer: it counts as pending from now on."""
-
-    def tell(self, number: int, state: str, values: list[float] | None, intermediate: dict[int, float]) -> None:
-        """The result of a pending run: `values` (one per objective, maximised ones first) for a complete run only;
-        `intermediate` maps epochs to the single objective, and is empty for runs that did not end by themselves."""
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """Work for one worker. `resume` is the newest usable checkpoint, or None to begin at epoch 1. (`attempt`, `try_`)
-    is different for each worker that ever takes up the run. `shipped` is what every run of the sweep needs besides,
-    such as own code."""
-
-    key: str
-    number: int
-    attempt: int
-    try_: int
-    trial: dict[str, Any]
-    folder: str
-    resume: str | None
-    shipped: Mapping[str, Any] = field(default_factory=dict)
-
-    def plain(self) -> dict[str, Any]:
-        """The assignment as a dict of plain values; `try_` is named `try`, and what is shipped stands beside it."""
-        plain = asdict(self)
-        plain["try"] = plain.pop("try_")
-        shipped: dict[str, Any] = plain.pop("shipped")
-        return shipped | plain
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A finished run of another log: the name of its sweep, its `place` {identity, key}, and what every epoch gave."""
-
-    sweep: str
-    place: Mapping[str, str]
-    epochs: Mapping[int, Mapping[str, float]]
-    checkpoints: Mapping[int, str]
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Nothing can be handed out before one of the runs under way ends."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Every run has ended. `counts` says how many are in each state."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Opener:
-    """The process that opens the log, and what it runs on. `session` names the cluster session, if there is one."""
-
-    host: str
-    pid: int
-    created: float
-    session: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
-    hardware: str = ""
-
-    @classmethod
-    def here(cls, session: str = "") -> Opener:
-        """This process."""
-        import psutil
-
-        pid = os.getpid()
-        created = psutil.Process(pid).create_time()
-        return cls(socket.gethostname(), pid, created, session, installed_versions(), hardware())
 
 
 class Driver:
@@ -355,7 +260,7 @@ class Driver:
         """Tell the results of the first `count` runs that were not told yet; they are all finished."""
         while self._told < count:
             run = self.history.runs[self._told]
-            names = self._objectives()
+            names = self.sweep.objectives
             complete = run.state == "complete"
             by_itself = run.state in ("complete", "pruned")
             course = run.course(names[0]) if by_itself and len(names) == 1 else {}
@@ -419,16 +324,13 @@ class Driver:
             self._rung_values[place] = value_at(rung, run.course(gate)) if counts else None
         return self._rung_values[place]
 
-    def _objectives(self) -> tuple[str, ...]:
-        return (*self.sweep.maximize, *self.sweep.minimize)
-
     def _gate(self) -> str | None:
         """The scalar by which runs are stopped: the gate, or else the single objective."""
-        names = self._objectives()
+        names = self.sweep.objectives
         return self.sweep.gate or (names[0] if len(names) == 1 else None)
 
     def _higher_is_better(self, name: str) -> bool:
-        if name in self._objectives():
+        if name in self.sweep.objectives:
             return name in self.sweep.maximize
         return metric(name).direction == "higher"
 
@@ -437,7 +339,7 @@ class Driver:
 
     def _not_finite(self, run: RunRecord) -> list[tuple[int, str]]:
         """(epoch, metric) wherever a metric that search or stopping looks at is NaN or infinite."""
-        watched = (*self._objectives(), *([self.sweep.gate] if self.sweep.gate else []))
+        watched = (*self.sweep.objectives, *([self.sweep.gate] if self.sweep.gate else []))
         return [
             (epoch, name)
             for epoch, metrics in sorted(run.epochs.items())
@@ -446,7 +348,7 @@ class Driver:
         ]
 
     def _require_objectives(self, run: RunRecord, metrics: Mapping[str, float]) -> None:
-        if missing := [name for name in self._objectives() if name not in metrics]:
+        if missing := [name for name in self.sweep.objectives if name not in metrics]:
             known = [f"validation/{name}" for name in METRICS]
             close = "" if missing[0] in known else nearest(missing[0], known)
             found = ", ".join(name for name in sorted(metrics) if name.startswith("validation/")) or "no such scores"
@@ -511,34 +413,6 @@ def run_key(number: int, trial: dict[str, Any]) -> str:
     seeds included."""
     canonical = json.dumps(trial, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return f"{number:04d}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of raycon and of what a result may depend on, without importing any of it, and the git `commit` where
-    raycon runs from a checkout."""
-    from importlib import metadata
-
-    found = {}
-    for name in ("raycon", "torch", "torchvision", "numpy", "ray", "optuna", "scikit-learn"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    commit = _commit(Path(__file__).parents[1])
-    return found | ({"commit": commit} if commit else {})
-
-
-def _commit(checkout: Path) -> str:
-    """The commit that is checked out; empty where this is no checkout, or git is not there or does not answer."""
-    if not (checkout / ".git").exists():
-        return ""
-    # The folder is named outright: git's environment may point elsewhere, as it does within a hook.
-    command = ["git", f"--git-dir={checkout / '.git'}", "rev-parse", "--verify", "HEAD"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=2, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
 
 
 def _trial_to_plain(trial: Any) -> dict[str, Any]:

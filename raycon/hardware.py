@@ -1,4 +1,4 @@
-"""The machine in a line: numbers of speed and cost mean little without it."""
+"""The machine in a line, without which numbers of speed and cost mean little; and what of it a run is given."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 import platform
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+
+from raycon.errors import InvalidFile
 
 CPU_INFO = Path("/proc/cpuinfo")
 GPU_INFO = Path("/proc/driver/nvidia/gpus")
@@ -25,6 +28,16 @@ def hardware() -> str:
     gpus = [f"{count} x {name}" for name, count in Counter(_gpus()).items()] or ["no NVIDIA GPU"]
     software = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     return "; ".join([f"{cores} x {_cpu()}", f"{memory:.0f} GiB", *gpus, software])
+
+
+def training_device(resources: Mapping[str, float] | None) -> str:
+    """The GPU if there is one and it is not declined. Raises InvalidFile where one is asked for and none is there."""
+    import torch
+
+    asked = None if resources is None else resources.get("gpu", 0)
+    if asked and not torch.cuda.is_available():
+        raise InvalidFile(f"0 GPU here, asked {asked:g}", field="resources")
+    return "cpu" if asked == 0 or not torch.cuda.is_available() else "cuda:0"
 
 
 def _cpu() -> str:

@@ -15,11 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from raycon.api import first_trial
 from raycon.config import Data, Seeds, Trial
 from raycon.datasets import ImageTable, describe, load_tables
 from raycon.disk import RealDisk, write_durably
-from raycon.driver import installed_versions
 from raycon.encoder_sources import Found, check_sizes, from_checkpoint, is_named, named
 from raycon.errors import InvalidFile, MissingData
 from raycon.eval_request import check_request, is_file, named_protocols
@@ -32,11 +30,12 @@ from raycon.scores import PROTOCOLS, validate_scores
 from raycon.scores.about import CLASSES, COARSE, LABELS, OTHER, Guess, chance_of, guess_of, subject_of
 from raycon.sealed import open_for_one
 from raycon.signatures import check_knobs
+from raycon.space import first_trial, trial_from, trial_to_plain
 from raycon.space import load as load_space
-from raycon.space import trial_from, trial_to_plain
 from raycon.space.overrides import apply_overrides
 from raycon.space.strict_yaml import Document
 from raycon.statistics import clopper_pearson, mean_share_interval
+from raycon.versions import installed_versions
 
 
 @dataclass(frozen=True)

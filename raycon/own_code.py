@@ -37,6 +37,7 @@ from raycon.wording import one_line
 
 SECTIONS = ("TERMS", "TRANSFORMS", "NETWORKS", "TRAIN")
 FOLDER = "code"
+SHIPPED_LOOP, OWN_LOOP = "raycon.training:open_run", "raycon.own_loop:open_run"
 LOOP_ARGUMENTS = ("trial", "world", "checkpoint")
 """What a loop can ask for by the names of its parameters."""
 
@@ -68,6 +69,16 @@ class OwnCode:
     def names(self) -> list[str]:
         """What it defines, for people."""
         return [name for text in self.texts for section in load_text(text).sections.values() for name in section]
+
+    @property
+    def shipped(self) -> dict[str, Any]:
+        """What goes along with every assignment."""
+        return {"code": list(self.texts)} if self else {}
+
+    @property
+    def factory(self) -> str:
+        """What opens the runs: the shipped loop, or the own one."""
+        return SHIPPED_LOOP if self.loop is None else OWN_LOOP
 
     def used_by(self, names: Iterable[str]) -> OwnCode:
         """Without the files that define neither a loop nor any of `names`: they change no result."""

@@ -186,8 +186,8 @@ def probe(
     """
     import time
 
-    from raycon.api import train
     from raycon.errors import Diverged
+    from raycon.one_trial import train
 
     if seeds < 2:
         raise InvalidFile("needs at least 2 seeds to see what seeds do", field="seeds")

@@ -16,6 +16,9 @@ from raycon.metric_names import metric
 from raycon.space.sections import check_offered
 from raycon.statistics import Interval, holm, paired_interval, paired_t_p, sign_flip_floor, sign_flip_p
 
+WINNER = "winner"
+"""What a repetition calls the configuration that the rivals are compared with."""
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -106,7 +109,7 @@ def check_fresh(seeds: Sequence[int], selected_with: Sequence[Trial]) -> None:
 
 def score_of(repeat: Repeat, sweep: Sweep) -> str:
     """The metric that a repetition compares: `repeat.score`, else the first objective of the sweep."""
-    score = repeat.score or next(iter((*sweep.maximize, *sweep.minimize)), None)
+    score = repeat.score or next(iter(sweep.objectives), None)
     if score is None:
         raise InvalidFile("names no metric to compare, and the sweep has no objective", field="repeat.score")
     return score

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raycon.command_options import Json, Out, Quiet, Slots, Tracking, settings_of
 from raycon.errors import SomeRunsFailed
 
 if TYPE_CHECKING:
     from raycon.progress import SweepProgress
     from raycon.replication.rerun import Replicated, Replication
 
-Out = Annotated[Path | None, typer.Option("--out", help="The output folder.  [default: $RAYCON_OUT or ./raycon_out]")]
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A file that `raycon bundle` wrote.")]
-Json = Annotated[bool, typer.Option("--json", help="Print results as JSON, one object a line.")]
 
 
 def bundle(
@@ -30,8 +29,9 @@ def bundle(
     out: Out = None,
 ) -> None:
     """Pack a sweep, repetition or ablation into one file that others can verify and replicate."""
-    from raycon.api import Settings, find_sweep
     from raycon.replication.bundle import write_bundle
+    from raycon.settings import Settings
+    from raycon.sweep_folders import find_sweep
 
     folder = find_sweep(name, Settings(out=out))
     target = to or Path(f"{folder.name}.zip")
@@ -64,30 +64,26 @@ def replicate(
         bool, typer.Option("--trust-code", help="Run the bundle's own code, which you have read.")
     ] = False,
     out: Out = None,
-    slots: Annotated[int | None, typer.Option(min=1, help="Runs at a time.  [default: as many as fit]")] = None,
+    slots: Slots = None,
     gpus: Annotated[
         float | None, typer.Option(min=0, help="GPUs of each run.  [default: 1 where there are any]")
     ] = None,
     storage: Annotated[str | None, typer.Option(help="Where weights go; all nodes must reach it.")] = None,
-    tracking: Annotated[
-        str | None, typer.Option(help="MLflow URI, or 'off'.  [default: $MLFLOW_TRACKING_URI or a file in --out]")
-    ] = None,
+    tracking: Tracking = None,
     as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run some of a bundle's runs again, and say whether they are where the stored ones let expect them.
 
     The same command continues a replication that was interrupted.
     """
-    from raycon.api import Settings
     from raycon.history import read_sweep
     from raycon.replication.rerun import judge_replication, plan_replication, run_replication, write_replication
     from raycon.replication.verify import verify_bundle
 
     found = verify_bundle(file)
     listed, code = plan_replication(found, trials, seed=seed, trust_code=trust_code)
-    resources = None if gpus is None else {"cpu": 1.0, "gpu": gpus}
-    settings = Settings(out, storage, slots, resources, tracking)
+    settings = settings_of(out, slots, gpus, storage, tracking)
     failure: SomeRunsFailed | None = None
     with _progress(listed, slots, as_json, quiet) as observer:
         try:

@@ -16,7 +16,7 @@ from typing import Any
 
 from raycon.checkpoint_storage import usable
 from raycon.disk import RealDisk
-from raycon.driver import Origin
+from raycon.driver_contract import Origin
 from raycon.errors import RayconError
 from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep, read_sweep_file
 from raycon.repeats import Listed

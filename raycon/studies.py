@@ -12,15 +12,20 @@ from typing import Any
 
 from raycon.ablation.arms import FULL, Arms, check_trained
 from raycon.ablation.study import RETUNED, Answers, Study, make_study, study_answers
-from raycon.api import Observer, Settings, Winner, check_data, found_sweep, run_listed, sweep
 from raycon.config import Ablation, Repeat, Trial
 from raycon.errors import InvalidFile
+from raycon.execution import check_data, run_listed
 from raycon.history import SweepHistory, read_sweep
 from raycon.metric_names import metric
+from raycon.observer import Observer
 from raycon.repeats import score_of
+from raycon.results import Winner
+from raycon.searching import sweep
+from raycon.settings import Settings
 from raycon.space import Space, loads, trial_to_plain
 from raycon.space.sections import read_ablation
 from raycon.statistics import detectable_effect, holm, paired_interval, paired_t_p, required_seeds
+from raycon.sweep_folders import found_sweep
 
 SIZES = (0.5, 1.0, 2.0)
 """Effects, in standard deviations of their paired differences, for which a plan says how many seeds find them."""

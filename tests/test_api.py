@@ -9,103 +9,24 @@ import pytest
 
 import raycon
 from raycon import api
-from raycon.api import Settings, SweepResult, find_sweep, first_trial, repeats_of
 from raycon.demo import demo_space
 from raycon.errors import Diverged, InvalidFile, RayconError, Refused
-from raycon.history import read_sweep
+from raycon.results import SweepResult
 from raycon.runs import Progress, Scored
-from raycon.space import load
+from raycon.settings import Settings
+from raycon.space import first_trial, load
 from tests.reporting.synthetic import (
-    ALIGNMENT,
     FINE,
-    realistic_repeat,
     realistic_sweep,
     write_repeat,
-    write_sweep,
 )
 from tests.tiny import tiny_file, without_ray
-
-
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("shelf")
-    realistic_sweep(folder / "thanos")
-    realistic_sweep(folder / "pareto", minimize=(ALIGNMENT,))
-    realistic_repeat(folder / "thanos-repeat-1", "thanos")
-    realistic_repeat(folder / "thanos-repeat-2", "another")
-    return folder
-
-
-def _result(shelf: Path, name: str, space_file: Path) -> SweepResult:
-    return SweepResult(load(space_file), shelf / name, Settings(out=shelf))
 
 
 def test_the_package_offers_what_the_design_promises() -> None:
     for name in ("load", "train", "sweep", "repeat", "report"):
         assert callable(getattr(raycon, name))
     assert hasattr(raycon, "losses")
-
-
-def test_best_is_the_best_complete_run(shelf: Path, tmp_path: Path) -> None:
-    best = _result(shelf, "thanos", tiny_file(tmp_path)).best()
-    complete = [run for run in read_sweep(shelf / "thanos").runs if run.state == "complete"]
-    assert best.metrics[FINE] == max(run.metrics[FINE] for run in complete)
-    assert best.values == best.run.values and best.values["objective.supcon.form"] in ("in", "out")
-
-
-def test_no_complete_run_has_no_best(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "s", [({"a.x": 1}, "failed", {})])
-    with pytest.raises(RayconError, match="no run of s is complete"):
-        _result(tmp_path, "s", tiny_file(tmp_path)).best()
-
-
-def test_front_is_what_nothing_beats(tmp_path: Path) -> None:
-    points = [(0.9, 0.9), (0.8, 0.5), (0.7, 0.6), (0.5, 0.1)]
-    runs: list[Any] = [({"a.x": n}, "complete", {FINE: a, ALIGNMENT: b}) for n, (a, b) in enumerate(points)]
-    runs.append(({"a.x": 9}, "pruned", {FINE: 1.0, ALIGNMENT: 0.0}))
-    write_sweep(tmp_path / "s", runs, minimize=(ALIGNMENT,))
-    result = _result(tmp_path, "s", tiny_file(tmp_path))
-    assert [winner.run.number for winner in result.front()] == [0, 1, 3]
-    with pytest.raises(InvalidFile, match="name one of the objectives"):
-        result.best()
-
-
-def test_a_table_for_pandas(shelf: Path, tmp_path: Path) -> None:
-    table = _result(shelf, "thanos", tiny_file(tmp_path)).to_pandas()
-    history = read_sweep(shelf / "thanos")
-    assert len(table) == 24 and list(table["key"]) == [run.key for run in history.runs]
-    assert table[FINE].max() == max(run.metrics.get(FINE, 0.0) for run in history.runs)
-    assert table["objective.reconstruction.weight"].isna().sum() == sum(
-        "objective.reconstruction.weight" not in run.values for run in history.runs
-    )
-
-
-def test_a_sweep_is_found_by_name_folder_and_file(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(out=shelf)
-    assert find_sweep("thanos", settings) == shelf / "thanos"
-    assert find_sweep(str(shelf / "pareto"), Settings(out=tmp_path)) == shelf / "pareto"
-    path = tiny_file(tmp_path, ("name: tiny", "name: thanos"))
-    assert find_sweep(str(path), settings) == shelf / "thanos"
-    monkeypatch.chdir(shelf)
-    assert find_sweep("pareto", Settings(out=tmp_path)) == shelf / "pareto"
-    with pytest.raises(InvalidFile, match=r"no sweep 'tanos'.*did you mean 'thanos'.*pareto, thanos"):
-        find_sweep("tanos", settings)
-    with pytest.raises(InvalidFile, match="there: none"):
-        find_sweep("x", Settings(out=tmp_path / "empty"))
-
-
-def test_repetitions_belong_to_their_sweep(shelf: Path) -> None:
-    assert repeats_of("thanos", Settings(out=shelf)) == [shelf / "thanos-repeat-1"]
-    assert repeats_of("pareto", Settings(out=shelf)) == []
-
-
-def test_the_output_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("RAYCON_OUT", raising=False)
-    monkeypatch.chdir(tmp_path)
-    assert Settings().folder == tmp_path / "raycon_out"
-    monkeypatch.setenv("RAYCON_OUT", "elsewhere")
-    assert Settings().folder == tmp_path / "elsewhere"
-    assert Settings(out=Path("here")).folder == tmp_path / "here"
 
 
 def test_the_first_trial_is_the_first_given_one_or_the_middle(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "seeding", "knobs", "runs", "methods", "hardware"),
+    ("errors", "seeding", "knobs", "runs", "observer", "methods", "hardware", "versions"),
     (
         "own_source",
         "vocabulary",
@@ -34,32 +34,25 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         *("losses", "transforms", "statistics", "population"),
-        *("checkpoints", "checkpoint_storage", "lock", "mirror", "events"),
+        *("checkpoints", "checkpoint_storage", "lock", "mirror", "events", "settings"),
     ),
     ("datasets", "history", "stopping", "submissions"),
     ("networks", "scores"),
     ("objective", "own_code", "fine_tuning", "further_images"),
     ("step", "optimisers"),
     ("space",),
-    ("evaluation", "state", "driver", "repeats", "ablation", "reuse", "importance", "comparison"),
+    ("evaluation", "state", "driver", "driver_contract", "repeats", "ablation", "reuse", "importance", "comparison"),
     ("training", "own_loop", "sealed", "reporting", "judging", "tracking", "progress", "train_folder", "diagnosis"),
     ("feature_cache", "encoder_sources", "eval_request", "cluster"),
-    ("api",),
+    ("results", "space_loading", "sweep_folders", "sweep_tracking"),
+    ("one_trial", "execution", "searching", "repeating", "reports"),
+    ("planning", "demo", "studies", "replication", "comparing", "one_pass", "starting_file"),
+    ("command_options", "command_output"),
     (
-        "planning",
-        "demo",
-        "studies",
-        "replication",
-        "replication_cli",
-        "data_cli",
-        "doctor_cli",
-        "comparing",
-        "compare_cli",
-        "one_pass",
-        "eval_cli",
-        "starting_file",
+        *("space_cli", "data_cli", "train_cli", "sweep_cli", "repeat_cli", "ablate_cli", "compare_cli", "judge_cli"),
+        *("report_cli", "runs_cli", "tracking_cli", "eval_cli", "replication_cli", "doctor_cli"),
     ),
-    ("cli",),
+    ("cli", "api"),
 )
 """From the bottom up. A module imports from the layers below it, and from its own package or layer."""
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from raycon import cli
-from raycon.api import train
 from raycon.datasets import describe, loading
 from raycon.datasets.digits import digits
 from raycon.datasets.loading import forget_tables
 from raycon.datasets.places import RayconWarning
 from raycon.datasets.table import ImageTable
 from raycon.losses import TERMS
+from raycon.one_trial import train
 from raycon.space import load
 from raycon.step import Step
 from tests.tiny import tiny_file

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import raycon
-from raycon.api import RepeatResult, Settings, SweepResult
 from raycon.encoder_sources import checkpoint_of, from_checkpoint
 from raycon.errors import MissingData, Refused
 from raycon.history import LOG_NAME, read_sweep
@@ -19,7 +18,9 @@ from raycon.object_storage import ObjectFolder
 from raycon.own_code import OwnCode, activate, own_code
 from raycon.replication.bundle import write_bundle
 from raycon.replication.verify import verify_bundle
+from raycon.results import RepeatResult, SweepResult
 from raycon.sealed import final_checkpoint, final_place, open_test_set
+from raycon.settings import Settings
 from tests.buckets import Server, environment, s3_server
 from tests.tiny import tiny_file
 

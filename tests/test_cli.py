@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from raycon import api, cli
+from raycon import cli, one_trial
 from raycon.errors import RayconError, SomeRunsFailed
+from raycon.searching import sweep
+from raycon.settings import Settings
 from tests.reporting.synthetic import ALIGNMENT, FINE, Run, realistic_repeat, realistic_sweep, write_sweep
 from tests.tiny import tiny_file, without_ray
 
@@ -237,7 +239,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("swept")
     with pytest.MonkeyPatch.context() as patch:
         without_ray(patch)
-        api.sweep(api.load(tiny_file(folder)), settings=api.Settings(out=folder / "out", tracking="off"))
+        sweep(tiny_file(folder), settings=Settings(out=folder / "out", tracking="off"))
     return folder
 
 
@@ -327,7 +329,7 @@ def _raise(error: BaseException) -> Callable[..., Any]:
 def test_ends_that_are_no_success(
     raycon: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, line: str
 ) -> None:
-    monkeypatch.setattr(api, "train", _raise(error))
+    monkeypatch.setattr(one_trial, "train", _raise(error))
     told = raycon("train", tiny_file(tmp_path))
     assert told.code == code and told.out == "" and line in told.err
 

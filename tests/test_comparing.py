@@ -13,14 +13,14 @@ import pytest
 
 import raycon
 from raycon import cli
-from raycon.api import Settings
 from raycon.comparing import find_side
 from raycon.comparison import Budget, Side, compared_pairs, unequal_parts
 from raycon.config import Trial
-from raycon.driver import Opener
+from raycon.driver_contract import Opener
 from raycon.errors import InvalidFile, Refused
 from raycon.history import RunRecord
 from raycon.repeats import Listed
+from raycon.settings import Settings
 from tests.replication import made_up
 from tests.replication.made_up import repetition, trial
 from tests.reporting.synthetic import Book

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from raycon.api import Settings
 from raycon.cli import main
 from raycon.cluster.doctor import Probe
 from raycon.errors import InvalidFile
@@ -28,6 +27,7 @@ from raycon.object_storage import (
     shown,
     write_text,
 )
+from raycon.settings import Settings
 from tests.buckets import Server, environment, s3_server
 
 

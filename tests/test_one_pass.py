@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from raycon import one_pass
-from raycon.api import RepeatResult, Settings, SweepResult, repeat, sweep, train
 from raycon.checkpoints import MANIFEST, newest_checkpoint
 from raycon.cli import main
 from raycon.encoder_sources import Found, checkpoint_of
@@ -27,7 +26,12 @@ from raycon.eval_request import PROTOCOL_NAMES
 from raycon.history import read_sweep
 from raycon.networks.named import NamedEncoder
 from raycon.one_pass import Evaluation, evaluate
+from raycon.one_trial import train
+from raycon.repeating import repeat
+from raycon.results import RepeatResult, SweepResult
 from raycon.scores import PROTOCOLS
+from raycon.searching import sweep
+from raycon.settings import Settings
 from raycon.space import load, trial_from
 from raycon.statistics import clopper_pearson
 from tests.tiny import tiny_file, without_ray

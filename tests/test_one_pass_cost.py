@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from raycon.api import train
 from raycon.encoder_sources import Found
 from raycon.metric_names import METRICS
 from raycon.one_pass import evaluate
+from raycon.one_trial import train
 from raycon.scores import PROTOCOLS
 from raycon.space import trial_from
 

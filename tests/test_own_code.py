@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 
 import raycon
-from raycon.api import Settings, find_sweep, found_sweep, repeat, sweep, train
 from raycon.cluster.engine import Engine
-from raycon.driver import Assignment
+from raycon.driver_contract import Assignment
 from raycon.errors import InvalidFile, RayconError, Refused
 from raycon.losses import TERMS
 from raycon.networks import NETWORKS
+from raycon.one_trial import train
 from raycon.own_code import OwnCode, activate, kept_code, own_code
+from raycon.repeating import repeat
 from raycon.runs import World
-from raycon.space import load
+from raycon.searching import sweep
+from raycon.settings import Settings
+from raycon.space import first_trial, load
+from raycon.sweep_folders import find_sweep, found_sweep
 from raycon.transforms import TRANSFORMS
 from tests.tiny import FINE, TINY, without_ray
 
@@ -185,7 +189,7 @@ def test_an_assignment_brings_its_code_to_a_process_that_has_never_seen_it(
 ) -> None:
     space, code = files
     found = raycon.load(space, code=[code])
-    trial = raycon.api.first_trial(found)
+    trial = first_trial(found)
     plain = raycon.space.trial_to_plain(trial)
     work = Assignment("key", 0, 1, 1, plain, str(tmp_path / "run"), None, {"code": list(found.code.texts)}).plain()
     activate(OwnCode())

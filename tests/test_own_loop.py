@@ -12,14 +12,15 @@ import pytest
 import torch
 
 import raycon
-from raycon.api import first_trial, train
 from raycon.checkpoints import is_sound
 from raycon.cluster.engine import Engine, Report
 from raycon.config import Trial
 from raycon.errors import InvalidFile, RayconError, Refused
+from raycon.one_trial import train
 from raycon.own_code import OwnCode, activate, own_code
 from raycon.own_loop import FACTORY, Checkpoint, OwnRun, score
 from raycon.runs import Progress, Scored, World
+from raycon.space import first_trial
 from tests.training.trials import small_trial
 
 EXAMPLES = Path(raycon.__file__).parents[1] / "examples"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import raycon
-from raycon.api import first_trial
 from raycon.methods import METHODS
 from raycon.objective import explain
 from raycon.planning import make_plan
+from raycon.space import first_trial
 
 FOLDER = Path(raycon.__file__).parents[1] / "search_spaces" / "paper"
 FILES = sorted(FOLDER.glob("*.yaml"))

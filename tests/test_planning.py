@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from raycon import api
+from raycon import one_trial
 from raycon.errors import Diverged, InvalidFile, RayconError
 from raycon.planning import SEARCH_PAYS_FROM, Probe, draw_value, make_plan, probe, probe_trials
 from raycon.space import Space, load
@@ -166,14 +166,14 @@ def test_diverged_configurations_are_left_out_and_told(space: Space, monkeypatch
             raise Diverged("the loss", epoch=1, step=2)
         return {FINE: math.nan if len(calls) == 5 else 0.5 + len(calls) / 100}
 
-    monkeypatch.setattr(api, "train", train)
+    monkeypatch.setattr(one_trial, "train", train)
     found = probe(space, 6, 2)
     assert len(calls) == 12 and len(found.values) == 4 and found.diverged == 2
     assert any("2 configurations that diverged" in line for line in found.lines())
 
 
 def test_a_probe_without_any_score_is_an_error(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "train", lambda trial, code: {FINE: math.nan})
+    monkeypatch.setattr(one_trial, "train", lambda trial, code: {FINE: math.nan})
     with pytest.raises(RayconError, match="no configuration ended"):
         probe(space, 3, 2)
 

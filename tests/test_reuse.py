@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 
-from raycon import api, cli
-from raycon.api import Settings, repeat, reusable_runs
-from raycon.driver import installed_versions
+from raycon import cli, execution
 from raycon.events import KINDS, parse
+from raycon.execution import reusable_runs
 from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep
+from raycon.repeating import repeat
 from raycon.replication.bundle import write_bundle
 from raycon.replication.verify import verify_bundle
 from raycon.sealed import open_test_set
+from raycon.searching import sweep
+from raycon.settings import Settings
 from raycon.space import Space, loads
 from raycon.studies import StudyResult, ablate, plan_study
+from raycon.versions import installed_versions
 from tests.tiny import FINE, without_ray
 
 STUDY = """
@@ -114,21 +117,21 @@ def test_the_switch_runs_everything_again(out: Path) -> None:
 
 @pytest.mark.parametrize("name", ["raycon", "torch", "commit", "data digits"])
 def test_other_versions_and_data_are_never_mixed(out: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    versions = api._versions
-    monkeypatch.setattr(api, "_versions", lambda *told: versions(*told) | {name: "another"})
+    versions = execution.versions_of
+    monkeypatch.setattr(execution, "versions_of", lambda *told: versions(*told) | {name: "another"})
     study, space = plan_study(_space(), {"plan": "add_one_in", "seeds": (1, 2)})
     assert reusable_runs(study, _settings(out), space.code) == {}
 
 
 def test_a_version_that_no_score_depends_on_may_differ(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = api._versions
-    monkeypatch.setattr(api, "_versions", lambda *told: versions(*told) | {"ray": "another"})
+    versions = execution.versions_of
+    monkeypatch.setattr(execution, "versions_of", lambda *told: versions(*told) | {"ray": "another"})
     study, space = plan_study(_space(), {"plan": "add_one_in", "seeds": (1, 2)})
     assert len(reusable_runs(study, _settings(out), space.code)) == 6
 
 
 def test_a_log_without_content_hash_is_no_source(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "_versions", lambda *told: installed_versions())
+    monkeypatch.setattr(execution, "versions_of", lambda *told: installed_versions())
     study, space = plan_study(_space(), {"plan": "add_one_in", "seeds": (1, 2)})
     assert reusable_runs(study, _settings(out), space.code) == {}
 
@@ -192,7 +195,7 @@ def test_plan_and_report_say_it(out: Path, tmp_path: Path, capsys: pytest.Captur
 
 
 def test_a_plan_reads_no_data_where_nothing_can_be_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "_versions", lambda *told: pytest.fail("the data were read"))
+    monkeypatch.setattr(execution, "versions_of", lambda *told: pytest.fail("the data were read"))
     study, space = plan_study(_space())
     assert reusable_runs(study, _settings(tmp_path), space.code) == {}
 
@@ -202,7 +205,7 @@ def test_more_seeds_of_a_repetition_take_over_the_old_ones(tmp_path: Path, monke
     from tests.tiny import TINY
 
     without_ray(monkeypatch)
-    winner = api.sweep(loads(TINY, name="tiny"), trials=2, settings=_settings(tmp_path)).best()
+    winner = sweep(loads(TINY, name="tiny"), trials=2, settings=_settings(tmp_path)).best()
     few = repeat(winner, seeds=(101, 102)).history
     more = repeat(winner, seeds=(101, 102, 103)).history
     assert len(_reused(more)) == len(few.runs) == 4 and len(more.runs) == 6

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import raycon.datasets
-from raycon.api import RepeatResult, Settings, SweepResult, repeat, sweep
 from raycon.datasets import ImageTable
 from raycon.datasets.loading import load_tables
 from raycon.disk import RealDisk
@@ -16,7 +15,11 @@ from raycon.errors import RayconError, Refused
 from raycon.events import EventLog
 from raycon.history import read_sweep
 from raycon.lock import FolderLock
+from raycon.repeating import repeat
+from raycon.results import RepeatResult, SweepResult
 from raycon.sealed import open_test_set
+from raycon.searching import sweep
+from raycon.settings import Settings
 from raycon.space import load
 from tests.reporting.synthetic import FINE, write_repeat
 from tests.tiny import tiny_file, without_ray

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import raycon
-from raycon.api import first_trial
 from raycon.cli import main
 from raycon.errors import InvalidFile, Refused
 from raycon.methods import METHODS, shipped_file
+from raycon.space import first_trial
 from raycon.starting_file import write_starting_file
 
 

@@ -17,7 +17,8 @@ from raycon.ablation.arms import named_as
 from raycon.ablation.study import Study, study_answers
 from raycon.config import Sweep
 from raycon.disk import RealDisk
-from raycon.driver import Assignment, Driver
+from raycon.driver import Driver
+from raycon.driver_contract import Assignment
 from raycon.errors import InvalidFile, Refused
 from raycon.events import EventLog
 from raycon.history import LOG_NAME, read_sweep

@@ -56,6 +56,7 @@ def run_sweep(
     driver: Driver,
     sweep: Any,
     *,
+    factory: str,
     slots: int | None = None,
     resources: Mapping[str, float] | None = None,
     wait_minutes: float = 0.0,
@@ -63,7 +64,7 @@ def run_sweep(
     folder: Path,
 ) -> None:
     """What `raycon.cluster.search.run_sweep` does, one run after another in this process."""
-    run_here(driver, sweep, observer=observer, folder=folder)
+    run_here(driver, sweep, factory=factory, observer=observer, folder=folder)
 
 
 def without_ray(patch: pytest.MonkeyPatch) -> None:

@@ -9,23 +9,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from raycon.cluster.engine import STORAGE_LOST
 from raycon.cluster.outage import Outage
-from raycon.driver import Assignment, Driver, Finished, Wait
+from raycon.driver import Driver
+from raycon.driver_contract import Assignment, Finished, Wait
+from raycon.observer import Observer
 
 logger = logging.getLogger("raycon")
-
-
-class Observer(Protocol):
-    """Somebody who watches: a progress table, a tracker. Called from the driver's thread. Its errors do not stop the
-    sweep: the first one is logged as a warning."""
-
-    def on_event(self, event: dict[str, Any]) -> None:
-        """One thing that happened to the run 'key' with 'number': kind 'started' (epoch, resumed, try), 'progress' and
-        'scored' (as in `raycon.cluster.engine.Report`), 'lost' (reason), and once 'ended' (state, reason, epoch,
-        metrics), in whatever state it ended."""
 
 
 class Desk:

@@ -11,13 +11,14 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from raycon.cluster.desk import Desk, Observer
+from raycon.cluster.desk import Desk
 from raycon.cluster.engine import SILENCE, Engine, Pace, Report, advance_until
 from raycon.cluster.outage import LIMIT, Outage
 from raycon.cluster.session import end_leftovers
 from raycon.config import Sweep
 from raycon.driver import Driver
 from raycon.errors import InvalidFile, RayconError
+from raycon.observer import Observer
 from raycon.runs import World
 
 PAUSE = 0.1

@@ -63,7 +63,8 @@ class _Told:
 
 
 class OptunaSampler:
-    """The `raycon.driver.Sampler` of a sweep. Numbers must come in order, asked or restored, each of them once."""
+    """The `Sampler` of a sweep (`raycon.driver_contract`). Numbers must come in order, asked or restored, each of them
+    once."""
 
     def __init__(self, space: SpaceLike, sweep: Sweep):
         self.space, self.sweep = space, sweep

@@ -30,7 +30,8 @@ import psutil
 from raycon.cluster.overhead import ACCURACY, FACTORY, idle_driver
 from raycon.cluster.search import run_sweep
 from raycon.config import Sweep
-from raycon.driver import Assignment, Driver
+from raycon.driver import Driver
+from raycon.driver_contract import Assignment
 from raycon.events import EventLog
 from raycon.history import LOG_NAME
 

@@ -26,7 +26,7 @@ from ray.tune.search import Searcher
 
 from raycon.checkpoint_storage import StorageLost
 from raycon.cluster.capacity import Slots, grows_unseen, plan_room, worker_of
-from raycon.cluster.desk import Desk, Observer
+from raycon.cluster.desk import Desk
 from raycon.cluster.outage import Outage
 from raycon.cluster.room import WAIT_MINUTES, Admission
 from raycon.cluster.session import Session, end_leftovers, ray_session
@@ -37,6 +37,7 @@ from raycon.config import Sweep
 from raycon.driver import Driver
 from raycon.errors import InvalidFile, RayconError
 from raycon.object_storage import is_uri, join, remove_tree
+from raycon.observer import Observer
 
 GROUP_LEADER_MEMORY = 1024**2
 """Bytes that a trial actor asks for whose workers have resources of their own: Tune refuses to ask for nothing."""

@@ -16,16 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from raycon.api import Observer, Settings, check_data, run_listed
 from raycon.config import Seeds, Sweep, Trial
 from raycon.disk import RealDisk, write_durably
 from raycon.errors import InvalidFile, Refused
+from raycon.execution import check_data, run_listed
 from raycon.history import RunRecord, SweepHistory, read_sweep
+from raycon.observer import Observer
 from raycon.own_code import OwnCode, activate, own_code
 from raycon.repeats import Listed, check_score
 from raycon.replication.verify import Verified
 from raycon.reporting.tables import Row, to_csv, to_markdown
 from raycon.seeding import derive_seed
+from raycon.settings import Settings
 from raycon.statistics import prediction_interval
 from raycon.wording import one_line
 
@@ -110,7 +112,7 @@ def plan_replication(
 def run_replication(
     listed: Replication, code: OwnCode, settings: Settings, observer: Observer | None = None
 ) -> SweepHistory:
-    """Runs what is left of the list on Ray. Raises as `raycon.api.sweep`, SomeRunsFailed at the end included."""
+    """Runs what is left of the list on Ray. Raises as `raycon.sweep`, SomeRunsFailed at the end included."""
     if code.loop is None:
         check_data(next(iter(listed.configurations.values())))
     run_listed(listed, Sweep(), settings, observer, code)

@@ -6,6 +6,7 @@ from raycon.space.holes import Hole
 from raycon.space.search_space import (
     Filled,
     Space,
+    first_trial,
     json_schema,
     load,
     loads,
@@ -19,6 +20,7 @@ __all__ = [
     "Filled",
     "Hole",
     "Space",
+    "first_trial",
     "json_schema",
     "load",
     "loads",

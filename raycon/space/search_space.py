@@ -382,6 +382,11 @@ def _with_named_scores(document: Document) -> Document:
     return Document({**document.data, "trial": named}, lines, document.file)
 
 
+def first_trial(space: Space) -> Trial:
+    """The first configuration of `sweep.first`, else the middle of the space."""
+    return space.trial(space.complete(dict(space.first[0]) if space.first else {}))
+
+
 def trial_from(plain: Mapping[str, Any], catalogue: Catalogue | None = None) -> Trial:
     """The trial of plain values, fully checked: the way back from `trial_to_plain`, and the way in for code.
 

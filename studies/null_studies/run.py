@@ -26,8 +26,8 @@ from arms import train_arm
 
 import raycon
 from raycon.api import Settings
-from raycon.driver import installed_versions
 from raycon.statistics import clopper_pearson, judge
+from raycon.versions import installed_versions
 
 HERE = Path(__file__).parent
 SEEDS = 5

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import raycon
-from raycon.api import Settings
 from raycon.cluster.here import run_here
 from raycon.cluster.overhead import FACTORY, idle_driver
 from raycon.errors import InvalidFile
 from raycon.history import read_sweep
+from raycon.settings import Settings
 from raycon.space import loads
 from tests.cluster.inline import TRIAL, expected, make_sweep
 

@@ -22,10 +22,11 @@ import pytest
 import yaml
 
 import raycon
-from raycon.api import Settings, report
 from raycon.events import parse
 from raycon.history import LOG_NAME, RunRecord, SweepHistory, read_sweep
 from raycon.object_storage import ObjectFolder, read_text
+from raycon.reports import report
+from raycon.settings import Settings
 from tests.buckets import Server, environment, s3_server
 from tests.hosts.clusters import outcome, space
 

@@ -12,10 +12,11 @@ import psutil
 import pytest
 
 import raycon
-from raycon.api import Settings, find_sweep, found_sweep
 from raycon.history import SweepHistory, read_sweep
 from raycon.own_code import OwnCode, activate, kept_code
+from raycon.settings import Settings
 from raycon.space import load
+from raycon.sweep_folders import find_sweep, found_sweep
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_cluster")]
 

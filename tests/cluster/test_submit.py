@@ -15,9 +15,9 @@ import pytest
 
 import submit
 from raycon import cli
-from raycon.api import Settings
 from raycon.errors import InvalidFile
 from raycon.history import LOG_NAME, read_sweep
+from raycon.settings import Settings
 from raycon.submissions import FILE_NAME, begin, end, read_submissions, without_sweep
 from tests.reporting.synthetic import realistic_sweep
 from tests.tiny import tiny_file, without_ray

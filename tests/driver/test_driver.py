@@ -15,7 +15,8 @@ import pytest
 
 from raycon.config import StopEarly, Sweep
 from raycon.disk import RealDisk
-from raycon.driver import Assignment, Driver, Finished, Opener, Wait, run_key
+from raycon.driver import Driver, run_key
+from raycon.driver_contract import Assignment, Finished, Opener, Wait
 from raycon.errors import RayconError, Refused
 from raycon.events import EventLog, parse
 
@@ -380,7 +381,8 @@ def test_the_opener_of_this_process_has_its_creation_time() -> None:
 
 def test_the_core_loads_nothing_heavy() -> None:
     code = (
-        "import sys, raycon.driver, raycon.history, raycon.lock; from raycon.driver import Opener; Opener.here(); "
+        "import sys, raycon.driver, raycon.history, raycon.lock; "
+        "from raycon.driver_contract import Opener; Opener.here(); "
         "print([name for name in ('torch', 'ray', 'optuna', 'mlflow', 'numpy', 'scipy') if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -12,7 +12,8 @@ import pytest
 from raycon import events, mirror
 from raycon.cluster.sampling import OptunaSampler
 from raycon.disk import Disk
-from raycon.driver import Decision, Driver
+from raycon.driver import Driver
+from raycon.driver_contract import Decision
 from raycon.events import EventLog, plain_metrics
 from raycon.history import RunRecord
 from raycon.mirror import Mirror

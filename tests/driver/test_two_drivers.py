@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from raycon import mirror
-from raycon.driver import Assignment, Driver, Finished, Opener
+from raycon.driver import Driver
+from raycon.driver_contract import Assignment, Finished, Opener
 from raycon.errors import Refused
 from raycon.events import DamagedLog, EventLog, parse
 from raycon.history import SweepHistory

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from raycon.config import StopEarly, Sweep
-from raycon.driver import Assignment, Driver, Finished, Opener, Sampler, Wait
+from raycon.driver import Driver
+from raycon.driver_contract import Assignment, Finished, Opener, Sampler, Wait
 from raycon.errors import RayconError, Refused
 from raycon.events import EventLog, parse
 from raycon.history import SweepHistory

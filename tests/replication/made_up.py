@@ -12,7 +12,8 @@ from typing import Any
 
 from raycon.config import Sweep, Trial
 from raycon.disk import RealDisk
-from raycon.driver import Assignment, Driver, Opener
+from raycon.driver import Driver
+from raycon.driver_contract import Assignment, Opener
 from raycon.events import Event, EventLog, decode, encode, plain_metrics
 from raycon.history import read_sweep
 from raycon.repeats import Listed, ListSampler

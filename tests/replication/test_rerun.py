@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from raycon import cli
-from raycon.api import Settings, repeat, sweep
 from raycon.errors import InvalidFile
 from raycon.history import RunRecord, SweepHistory, read_sweep
+from raycon.repeating import repeat
 from raycon.replication.bundle import write_bundle
 from raycon.replication.rerun import (
     Pick,
@@ -25,6 +25,8 @@ from raycon.replication.rerun import (
     run_replication,
 )
 from raycon.replication.verify import verify_bundle
+from raycon.searching import sweep
+from raycon.settings import Settings
 from raycon.space import load
 from raycon.statistics import prediction_interval
 from tests.replication.made_up import repetition, search, trial

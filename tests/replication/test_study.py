@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from raycon import cli
-from raycon.api import Settings
 from raycon.disk import RealDisk
 from raycon.errors import RayconError, Refused
 from raycon.events import DamagedLog, EventLog, parse
@@ -19,6 +18,7 @@ from raycon.replication.bundle import write_bundle
 from raycon.replication.rerun import judge_replication, plan_replication, run_replication
 from raycon.replication.verify import verify_bundle
 from raycon.sealed import open_test_set
+from raycon.settings import Settings
 from raycon.space import loads
 from raycon.studies import ablate
 from tests.replication.made_up import Parts, changed_event

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import raycon.datasets
-from raycon import api, importance
-from raycon.api import RepeatResult, Settings, SweepResult
+from raycon import importance
 from raycon.datasets.loading import load_tables
 from raycon.errors import InvalidFile
 from raycon.history import read_sweep
@@ -20,7 +19,9 @@ from raycon.reporting import finalists
 from raycon.reporting.encoded_finalist import encode_finalist, probe_knobs
 from raycon.reporting.finalists import finalist_pictures
 from raycon.reporting.run_pictures import colourings_of
+from raycon.results import RepeatResult, SweepResult
 from raycon.sealed import open_test_set
+from raycon.settings import Settings
 from raycon.space import load, trial_from
 from tests.reporting.images import is_drawn
 from tests.reporting.synthetic import ALIGNMENT, FINE, realistic_repeat, realistic_sweep, write_repeat, write_sweep
@@ -40,8 +41,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepResult, Repe
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         without_ray(patch)
-        found = api.sweep(load(tiny_file(folder, *COLOURED)), settings=Settings(out=folder / "out", tracking="off"))
-        return found, api.repeat(found.best())
+        found = raycon.sweep(load(tiny_file(folder, *COLOURED)), settings=Settings(out=folder / "out", tracking="off"))
+        return found, raycon.repeat(found.best())
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_a_report_has_the_pictures_of_its_finalists(
     sweep, repetition = trained
     monkeypatch.setattr(finalists, "OF_A_SWEEP", 1)
     monkeypatch.setattr(importance, "RESAMPLES", 2)
-    page = api.report("tiny", settings=sweep.settings)
+    page = raycon.report("tiny", settings=sweep.settings)
     files = {path.name: path.read_bytes() for path in page.parent.glob("finalist-*.png")}
     part = repetition.folder.name.removeprefix("tiny-")
     best = sweep.best().run.number

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import raycon
-from raycon.driver import Opener
+from raycon.driver_contract import Opener
 from raycon.judging import comparison_rows, judge_runs, read_runs
 from raycon.reporting.latex import booktabs, escaped
 from raycon.reporting.study_report import write_study_report

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from raycon.api import sweep
 from raycon.errors import InvalidFile
 from raycon.losses import supcon
 from raycon.scores import PROTOCOLS
+from raycon.searching import sweep
 from raycon.signatures import check_knobs
 from raycon.space import loads
 from raycon.space.completion import SCORED

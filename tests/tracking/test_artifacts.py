@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from raycon.api import Settings, _attach
 from raycon.errors import RayconError
 from raycon.reporting.finalists import Picture
+from raycon.settings import Settings
+from raycon.sweep_tracking import attach_pictures
 from raycon.tracking import artifacts, sync
 from raycon.tracking.artifacts import attach
 from raycon.tracking.tail import log_digest
@@ -87,10 +88,10 @@ def test_a_tracker_that_is_down_costs_one_warning(
     path.write_bytes(b"1")
     pictures = [Picture("t", path, folder, "", "a.png")]
     with caplog.at_level(logging.WARNING, logger="raycon"):
-        _attach(pictures, Settings(out=folder.parent))
+        attach_pictures(pictures, Settings(out=folder.parent))
     assert len(caplog.messages) == 1 and "the pictures are in the report alone" in caplog.messages[0]
     caplog.clear()
-    _attach(pictures, Settings(out=folder.parent, tracking="off"))
+    attach_pictures(pictures, Settings(out=folder.parent, tracking="off"))
     assert not caplog.messages
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from raycon.api import Settings, report
 from raycon.errors import RayconError
 from raycon.events import Event, encode
 from raycon.history import RunRecord, read_sweep
+from raycon.reports import report
+from raycon.settings import Settings
 from raycon.tracking import Figures, Tracker, resolve_uri, sync
 from raycon.tracking import tracker as tracking
 from raycon.tracking.records import metric_name, parameters

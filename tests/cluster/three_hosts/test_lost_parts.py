@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 import yaml
 
-from raycon.api import Settings
-from raycon.api import sweep as run_sweep
 from raycon.events import Event, parse
 from raycon.history import LOG_NAME, read_sweep
+from raycon.searching import sweep as run_sweep
+from raycon.settings import Settings
 from tests.hosts.clusters import HEAD, WORKERS, RayCluster, outcome, space
 from tests.hosts.nodes import OneMachine
 from tests.waiting import wait_until

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from raycon.api import Settings
-from raycon.api import sweep as run_sweep
 from raycon.errors import RayconError
 from raycon.events import parse
 from raycon.history import LOG_NAME, SweepHistory, read_sweep
+from raycon.searching import sweep as run_sweep
+from raycon.settings import Settings
 from tests.hosts.clusters import WORKERS, RayCluster, outcome, space
 from tests.hosts.nodes import OneMachine
 
