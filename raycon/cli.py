@@ -14,21 +14,21 @@ from typing import Any
 
 import typer
 
-from raycon.ablate_cli import ablate
-from raycon.compare_cli import compare
-from raycon.data_cli import data_app
-from raycon.doctor_cli import doctor
+from raycon.commands.ablate import ablate
+from raycon.commands.compare import compare
+from raycon.commands.data import data_app
+from raycon.commands.doctor import doctor
+from raycon.commands.evaluate import evaluate
+from raycon.commands.judge import judge
+from raycon.commands.repeat import repeat
+from raycon.commands.replication import bundle, replicate, verify
+from raycon.commands.report import report
+from raycon.commands.runs import runs_app
+from raycon.commands.spaces import explain, init, methods, plan, schema
+from raycon.commands.sweep import demo, sweep
+from raycon.commands.tracking import sync, ui
+from raycon.commands.train import train
 from raycon.errors import InvalidFile, RayconError
-from raycon.eval_cli import evaluate
-from raycon.judge_cli import judge
-from raycon.repeat_cli import repeat
-from raycon.replication_cli import bundle, replicate, verify
-from raycon.report_cli import report
-from raycon.runs_cli import runs_app
-from raycon.space_cli import explain, init, methods, plan, schema
-from raycon.sweep_cli import demo, sweep
-from raycon.tracking_cli import sync, ui
-from raycon.train_cli import train
 
 app = typer.Typer(
     name="raycon",

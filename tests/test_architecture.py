@@ -47,11 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("results", "space_loading", "sweep_folders", "sweep_tracking"),
     ("one_trial", "execution", "searching", "repeating", "reports"),
     ("planning", "demo", "studies", "replication", "comparing", "one_pass", "starting_file"),
-    ("command_options", "command_output"),
-    (
-        *("space_cli", "data_cli", "train_cli", "sweep_cli", "repeat_cli", "ablate_cli", "compare_cli", "judge_cli"),
-        *("report_cli", "runs_cli", "tracking_cli", "eval_cli", "replication_cli", "doctor_cli"),
-    ),
+    ("commands",),
     ("cli", "api"),
 )
 """From the bottom up. A module imports from the layers below it, and from its own package or layer."""

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from raycon.command_options import Name, Out, Tracking, settings_of
-from raycon.command_output import print_lines
+from raycon.commands.options import Name, Out, Tracking, settings_of
+from raycon.commands.output import print_lines
 
 
 def ui(

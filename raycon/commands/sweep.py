@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raycon.command_options import (
+from raycon.commands.options import (
     Code,
     File,
     Gpus,
@@ -25,7 +25,7 @@ from raycon.command_options import (
     settings_of,
     with_name,
 )
-from raycon.command_output import json_line, print_lines, progress_of
+from raycon.commands.output import json_line, print_lines, progress_of
 
 if TYPE_CHECKING:
     from raycon.history import SweepHistory

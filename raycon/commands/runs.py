@@ -6,8 +6,8 @@ import json
 
 import typer
 
-from raycon.command_options import Json, Name, Out
-from raycon.command_output import json_line, print_aside, print_lines, print_values
+from raycon.commands.options import Json, Name, Out
+from raycon.commands.output import json_line, print_aside, print_lines, print_values
 from raycon.errors import RayconError
 
 runs_app = typer.Typer(no_args_is_help=True, help="What the event logs in the output folder say.")

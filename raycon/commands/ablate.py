@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raycon.command_options import (
+from raycon.commands.options import (
     Code,
     File,
     Gpus,
@@ -23,7 +23,7 @@ from raycon.command_options import (
     seed_numbers,
     settings_of,
 )
-from raycon.command_output import json_line, print_lines, progress_of
+from raycon.commands.output import json_line, print_lines, progress_of
 
 if TYPE_CHECKING:
     from raycon.ablation.study import Study

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raycon.command_options import Out
+from raycon.commands.options import Out
 
 if TYPE_CHECKING:
     from raycon.config import Trial

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raycon.command_options import Out
+from raycon.commands.options import Out
 
 if TYPE_CHECKING:
     from raycon.diagnosis import Check

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from raycon.command_options import Code, File, Gpus, Json, Out, Quiet, Set, settings_of
-from raycon.command_output import print_aside, print_values
+from raycon.commands.options import Code, File, Gpus, Json, Out, Quiet, Set, settings_of
+from raycon.commands.output import print_aside, print_values
 
 
 def train(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raycon.command_options import Json, Out, Quiet, Slots, Tracking, settings_of
+from raycon.commands.options import Json, Out, Quiet, Slots, Tracking, settings_of
 from raycon.errors import SomeRunsFailed
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from raycon.command_options import Json, Out
+from raycon.commands.options import Json, Out
 
 
 def compare(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raycon.command_options import Code, File, Json, Set, Slots
-from raycon.command_output import print_aside, print_lines
+from raycon.commands.options import Code, File, Json, Set, Slots
+from raycon.commands.output import print_aside, print_lines
 
 if TYPE_CHECKING:
     from raycon.space import Space

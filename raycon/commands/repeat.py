@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raycon.command_options import (
+from raycon.commands.options import (
     Code,
     File,
     Gpus,
@@ -25,7 +25,7 @@ from raycon.command_options import (
     settings_of,
     with_name,
 )
-from raycon.command_output import json_line, print_lines, progress_of
+from raycon.commands.output import json_line, print_lines, progress_of
 from raycon.errors import InvalidFile
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from raycon.command_options import Json
-from raycon.command_output import json_line, print_lines
+from raycon.commands.options import Json
+from raycon.commands.output import json_line, print_lines
 
 
 def judge(
