@@ -28,8 +28,10 @@ class FolderLock:
     holds the folder, and where the file system fails to say so.
     """
 
+    NAME = "lock"
+
     def __init__(self, folder: Path):
-        self.path = folder / "lock"
+        self.path = folder / self.NAME
         self._descriptor: int | None = None
 
     def acquire(self) -> FolderLock:

@@ -11,7 +11,8 @@ from raycon.errors import Refused
 from raycon.events import EventLog, plain_metrics
 from raycon.history import LOG_NAME, RunRecord, SweepHistory
 from raycon.lock import FolderLock
-from raycon.object_storage import above, last_part, shown
+from raycon.mirror import mirror_at
+from raycon.object_storage import above, is_uri, last_part, shown
 from raycon.own_code import activate, kept_code
 
 
@@ -21,10 +22,11 @@ def open_test_set(folder: Path, on_run: Callable[[RunRecord], None] = lambda run
     Runs that have test scores already keep them; if there are none left to score, nothing is opened or counted. Nor is
     anything opened before it is certain that the final weights of all runs are there. Returns the number of openings so
     far. Raises Refused for a sweep (its seeds chose the winner), for a repetition that is not finished, for weights
-    that are missing or damaged, and where another process holds the folder.
+    that are missing or damaged, where another process holds the folder, and where the storage, whose copy of the log
+    has to know of each opening, cannot be read.
     """
     with FolderLock(folder):
-        log = EventLog(RealDisk(), folder / LOG_NAME)
+        log = _log_of(folder)
         history = SweepHistory.of(log.open())
         _check_may_open(history, folder)
         code = kept_code(folder)
@@ -35,13 +37,14 @@ def open_test_set(folder: Path, on_run: Callable[[RunRecord], None] = lambda run
         weights = {run.key: final_place(run, folder) for run in waiting}
         if waiting:
             log.append("test_opened", runs=[run.key for run in waiting])
-            log.sync()
+            log.sync(mirror=True)
         for run in waiting:
             with local_copy(weights[run.key]) as checkpoint:
                 metrics = score_test(run, Path(checkpoint or ""))
             log.append("test_scored", key=run.key, metrics=plain_metrics(metrics))
             log.sync()
             on_run(run)
+        log.sync(mirror=True)
         return SweepHistory.of(log.read()).openings
 
 
@@ -52,7 +55,7 @@ def open_for_one(folder: Path, key: str, checkpoint: Path) -> int:
     Raises Refused where `open_test_set` does, for a run that is not complete, and for weights of an earlier epoch.
     """
     with FolderLock(folder):
-        log = EventLog(RealDisk(), folder / LOG_NAME)
+        log = _log_of(folder)
         history = SweepHistory.of(log.open())
         _check_may_open(history, folder)
         run = history.run(key)
@@ -60,8 +63,27 @@ def open_for_one(folder: Path, key: str, checkpoint: Path) -> int:
         if run.state != "complete" or checkpoint.name != last:
             raise Refused(f"the test set is opened for last weights alone: {checkpoint.name} of {key} is not {last}")
         log.append("test_opened", runs=[key])
-        log.sync()
+        log.sync(mirror=True)
         return SweepHistory.of(log.read()).openings
+
+
+def _log_of(folder: Path) -> EventLog:
+    """The log of a folder, together with its copy on the storage that the weights of its runs lie on: a new head knows
+    what the old one had opened. Raises Refused where that storage cannot be read."""
+    path = folder / LOG_NAME
+    history = SweepHistory.of(EventLog(RealDisk(), path).open())
+    places = {above(run.checkpoint, 4) for run in history.runs if run.checkpoint}
+    for place in sorted(places - {str(folder)}):
+        # Where a lock lies, drivers work: that is the folder which this one was copied from.
+        if last_part(place) != folder.name or (not is_uri(place) and (Path(place) / FolderLock.NAME).exists()):
+            continue
+        mirror = mirror_at(place)
+        try:
+            if mirror.read(LOG_NAME) is not None:
+                return EventLog(RealDisk(), path, mirror)
+        except OSError as error:
+            raise Refused(f"the copy of the log on {mirror} cannot be read: {error}") from error
+    return EventLog(RealDisk(), path)
 
 
 def _check_may_open(history: SweepHistory, folder: Path) -> None:

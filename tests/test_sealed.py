@@ -17,7 +17,7 @@ from raycon.history import read_sweep
 from raycon.lock import FolderLock
 from raycon.repeating import repeat
 from raycon.results import RepeatResult, SweepResult
-from raycon.sealed import open_test_set
+from raycon.sealed import final_checkpoint, open_for_one, open_test_set
 from raycon.searching import sweep
 from raycon.settings import Settings
 from raycon.space import load
@@ -173,6 +173,30 @@ def test_weights_are_found_in_a_folder_that_was_moved(repetition: Path) -> None:
     finally:
         for place in places:
             place.with_name(f"{place.name}-hidden").rename(place)
+
+
+def test_a_new_head_knows_of_an_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_ray(monkeypatch)
+    space, settings = load(tiny_file(tmp_path)), Settings(tmp_path / "out", str(tmp_path / "storage"), tracking="off")
+    folder = repeat(sweep(space, settings=settings).best()).folder
+    copy = tmp_path / "storage" / folder.name / "events.jsonl"
+    assert open_test_set(folder) == 1
+    assert copy.read_bytes() == (folder / "events.jsonl").read_bytes()
+    told = {run.key: run.test for run in read_sweep(folder).runs}
+    # The head is lost with its disk; the same commands on another one.
+    shutil.rmtree(tmp_path / "out")
+    again = repeat(sweep(space, settings=settings).best()).folder
+    assert again == folder and _opened(folder) == 1
+    assert {run.key: run.test for run in read_sweep(folder).runs} == told
+    key = next(iter(told))
+    assert open_for_one(folder, key, final_checkpoint(read_sweep(folder).run(key), folder)) == 2
+    assert copy.read_bytes() == (folder / "events.jsonl").read_bytes()
+    # Who cannot write down that it was opened does not open it.
+    copy.rename(copy.with_name("kept"))
+    copy.mkdir()
+    with pytest.raises(Refused, match=r"copy of the log on .* cannot be read"):
+        open_for_one(folder, key, final_checkpoint(read_sweep(folder).run(key), folder))
+    assert _opened(folder) == 2
 
 
 def test_a_folder_in_use_is_refused(repetition: Path) -> None:

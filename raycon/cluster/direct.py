@@ -11,16 +11,18 @@ from typing import Any
 import ray
 import ray.train
 import ray.train.torch
+import torch
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 
 from raycon.cluster.capacity import plan_room, worker_of
-from raycon.cluster.engine import Engine
+from raycon.cluster.engine import Engine, Report, ended
 from raycon.cluster.room import WAIT_MINUTES, Admission, bundles
 from raycon.cluster.session import environment, ray_session
+from raycon.cluster.shared import refuse_unshared
 from raycon.cluster.workers import TRAIN_SETTINGS, quiet_run
 from raycon.errors import RayconError
-from raycon.object_storage import join, remove_tree
+from raycon.object_storage import join, last_part, remove_tree
 from raycon.runs import World
 
 
@@ -42,6 +44,8 @@ def train_workers(
     when the cluster can never hold the workers, LimitHit when there was no room for `wait_minutes`.
     """
     with environment(TRAIN_SETTINGS), ray_session(folder) as session:
+        if not session.started_here:
+            refuse_unshared(assignment["folder"])
         worker = worker_of(resources, workers, gpus_there=session.gpus > 0)
         admission = Admission(plan_room(session.capacity, worker, 1, 1), wait_minutes * 60, alone=session.started_here)
         with contextlib.closing(admission):
@@ -70,7 +74,7 @@ def train_rank(settings: dict[str, Any]) -> None:
     context, reports = ray.train.get_context(), settings["reports"]
     rank = context.get_world_rank()
     engine = Engine(settings["factory"], World(rank, context.get_world_size(), str(ray.train.torch.get_device())))
-    report = engine.begin(settings["assignment"])
+    report = at_one_epoch(engine, engine.begin(settings["assignment"]))
     while report is None or not report.done:
         report = engine.next()
         if rank == 0 and report.kind != "ended":
@@ -80,6 +84,25 @@ def train_rank(settings: dict[str, Any]) -> None:
         reports.put(report.plain())
         raise RuntimeError(report.reason)
     engine.close()
+
+
+def at_one_epoch(engine: Engine, report: Report | None) -> Report | None:
+    """How opening the run ended on this rank, or that the ranks do not go on from the same epoch, as after one of them
+    alone could not read the newest checkpoint: their steps would be averaged all the same. Called on all ranks."""
+    from raycon.collectives import smallest_over_workers
+
+    epoch = int(last_part(engine.resumed).removeprefix("epoch-")) if engine.resumed else 0
+    own = epoch if report is None else -1
+    least, most = smallest_over_workers(torch.tensor([own, -own], device=engine.world.device)).tolist()
+    if report is not None or least == -most:
+        return report
+    if least < 0:
+        raise RuntimeError("another worker could not open the run, and tells why")
+    return ended(
+        "failed",
+        f"the workers go on from different epochs, {least} to {-most}: not all of them can read the checkpoints of "
+        "this run, so its folder is not shared or is damaged on a node",
+    )
 
 
 def follow(trainer: TorchTrainer, reports: Queue, on_report: Callable[[dict[str, Any]], None]) -> dict[str, float]:

@@ -99,7 +99,8 @@ class Engine:
     """Runs any generator factory, one assignment after another; nothing of a run outlives the next `begin`.
 
     `factory` is a callable or its name, 'package.module:function'. Every method returns the faults of the run as an
-    `ended` report; only what is not the run's fault is raised.
+    `ended` report; only what is not the run's fault is raised. `resumed`: the checkpoint that the run in progress goes
+    on from, which may be an older one than was asked for.
     """
 
     def __init__(self, factory: str | RunFactory, world: World):
@@ -108,6 +109,7 @@ class Engine:
         self.process_state = ProcessState()
         self.assignment: dict[str, Any] = {}
         self.run: Run | None = None
+        self.resumed: str | None = None
         # What the imports left behind lives as long as the process, and a collection need not look at it again.
         gc.collect()
         gc.freeze()
@@ -132,7 +134,9 @@ class Engine:
         while True:
             try:
                 with local_copy(place) as resume:
-                    return self.factory({**assignment, "resume": resume}, self.world)
+                    run = self.factory({**assignment, "resume": resume}, self.world)
+                self.resumed = place
+                return run
             except DamagedCheckpoint:
                 if place is None:
                     raise

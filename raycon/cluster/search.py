@@ -79,7 +79,8 @@ def run_sweep(
         if not session.started_here:
             refuse_unshared(driver.storage)
         plan = plan_slots(session, sweep, slots, resources)
-        tune_place = join(driver.storage if is_uri(driver.storage) else str(Path(driver.storage).resolve()), "tune")
+        remove_scaffolding(driver)
+        tune_place = scaffolding(driver, driver.attempt)
         patience = 60 * wait_minutes
         desk.outage = Outage(driver.storage, patience)
         desk.slot = {**asdict(plan.worker), "factory": factory, "storage": tune_place, "patience": patience}
@@ -91,6 +92,20 @@ def run_sweep(
         raise desk.error
     if desk.interrupted and not desk.finished:
         raise KeyboardInterrupt
+
+
+def scaffolding(driver: Driver, attempt: int) -> str:
+    """Where Tune keeps its own files in an attempt: no other attempt's, for the driver of an older one may still live,
+    and takes its own away when it stops."""
+    place = driver.storage if is_uri(driver.storage) else str(Path(driver.storage).resolve())
+    return join(place, f"tune-{attempt}")
+
+
+def remove_scaffolding(driver: Driver) -> None:
+    """Take away what earlier attempts left that did not end in good order."""
+    for attempt in driver.history.attempts:
+        if attempt.number < driver.attempt and attempt.closed_at is None:
+            remove_tree(scaffolding(driver, attempt.number))
 
 
 def plan_slots(session: Session, sweep: Sweep, slots: int | None, resources: dict[str, float] | None) -> Slots:
@@ -119,7 +134,6 @@ def refuse_missing_gpu(asked: float) -> None:
 def tune_until_done(desk: Desk, sweep: Sweep, admission: Admission, storage: str) -> None:
     """Run Tune, and run it anew should it fail itself, until the sweep is finished or halted. What it keeps in
     `storage`, a folder or URI of its own, is removed."""
-    remove_tree(storage)
     for _ in range(1 + sweep.retries):
         failure, unstored = "Ray Tune ended before the sweep", False
         try:
