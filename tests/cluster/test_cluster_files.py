@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -168,6 +169,20 @@ def somebody_elses(folder: Path) -> Path:
     folder.mkdir()
     os.chown(folder, 12345, 12345)
     return folder
+
+
+def test_the_documented_roles_may_do_what_they_are_for() -> None:
+    """Both statements are JSON: the bucket for workers, and for the head to start machines with that role."""
+    text = (ROOT / "docs/cluster.md").read_text()
+    statements = [json.loads(found) for found in re.findall(r"\{\"Version\".*?\}\]\}", text, flags=re.DOTALL)]
+    allowed = [one for statement in statements for one in statement["Statement"]]
+    actions = {
+        name for one in allowed for name in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    }
+    assert {"s3:ListBucket", "s3:PutObject", "iam:PassRole"} <= actions
+    (passed,) = (one["Resource"] for one in allowed if one["Action"] == "iam:PassRole")
+    # What is passed on is the role; the profile that a machine names only holds it.
+    assert ":role/" in passed
 
 
 def test_the_version_of_ray_is_one() -> None:
