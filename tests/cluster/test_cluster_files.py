@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +72,8 @@ def test_own_settings_are_read_after_the_shipped_ones(name: str, tmp_path: Path)
     shell = ["bash", "-euc", told]
     before = subprocess.run(shell, env=settings, capture_output=True, text=True, check=True).stdout.split()
     assert len(before) == 1 and before[0].startswith("/")
-    (tmp_path / ".raycon.own.sh").write_text("export MLFLOW_TRACKING_URI=http://x RAYCON_STORAGE=s3://y\n")
+    (own := tmp_path / ".raycon.own").mkdir()
+    (own / "settings.sh").write_text("export MLFLOW_TRACKING_URI=http://x RAYCON_STORAGE=s3://y\n")
     after = subprocess.run(shell, env=settings, capture_output=True, text=True, check=True).stdout.split()
     assert after == ["s3://y", "http://x"]
 
@@ -109,6 +113,76 @@ def test_what_is_mounted_exists_and_is_the_whole_package(name: str) -> None:
         assert (ROOT / here).exists() and there == f"~/raycon/{here}"
     assert set(package.values()) == {"raycon", "search_spaces", "pyproject.toml", "README.md", "LICENSE"}
     assert "." not in mounts.values()
+
+
+@pytest.mark.parametrize("name", RAY_FILES)
+def test_what_people_edit_is_mounted_as_a_folder(name: str) -> None:
+    """Docker holds on to a file that is mounted by itself, while rsync puts another one in its place."""
+    text = (ROOT / name).read_text()
+    own = dict(re.findall(r"^  # (~/\S+): (~/\S+)$", text, flags=re.MULTILINE))
+    (folder,) = own
+    assert own[folder] == folder and f". {folder}/" in "\n".join(read(name)["setup_commands"])
+    mounts: dict[str, str] = read(name)["file_mounts"]
+    alone = {here for here in mounts.values() if here.startswith("~") or (ROOT / here).is_file()}
+    assert alone == {"~/.ray/auth_token", "pyproject.toml", "README.md", "LICENSE"}, "docs/cluster.md, The container"
+
+
+def test_the_log_of_the_head_outlives_its_container() -> None:
+    """Ray runs `docker run --rm`, and does so again after a new mount or a reboot."""
+    from ray.autoscaler._private import docker as ray_docker
+
+    config = read("cluster.yaml")
+    docker, home = config["docker"], "/home/ray"
+    options = docker["run_options"] + docker["head_run_options"]
+    mounts = dict.fromkeys(config["file_mounts"], "")
+    start: Callable[..., str] = ray_docker.docker_start_cmds
+    told = start("ubuntu", docker["head_image"], mounts, "raycon", options, "raycon", home, "docker").split()
+    assert "--rm" in told
+    pairs = [told[at + 1].split(":") for at, word in enumerate(told) if word == "-v"]
+    kept = {inside: outside for outside, inside in pairs}
+    out = re.findall(r"RAYCON_OUT=(\S+)", "\n".join(config["setup_commands"]))
+    (folder,) = (kept[path.replace("~", home)] for path in out)
+    # Made before the container starts: Docker would make it root's. 1000:100 is `ray` in Ray's images.
+    assert f"sudo install -d -o 1000 -g 100 {folder}" in config["initialization_commands"]
+    assert not folder.startswith("/tmp")
+
+
+def test_files_may_be_brought_beside_the_mounted_ones(tmp_path: Path) -> None:
+    """`ray rsync-up cluster.yaml mine.yaml '~/raycon/mine.yaml'`, where Docker has made `~/raycon` root's."""
+    said, programs = tmp_path / "said", tmp_path / "bin"
+    programs.mkdir()
+    (programs / "sudo").write_text(f'#!/bin/sh\necho "$*" >> {said}\n')
+    (programs / "sudo").chmod(0o700)
+    settings = {"HOME": str(tmp_path), "PATH": f"{programs}:/usr/bin:/bin"}
+    first = ["bash", "-euc", read("cluster.yaml")["setup_commands"][0]]
+    (tmp_path / "raycon").mkdir()
+    subprocess.run(first, env=settings, check=True)
+    assert not said.exists()
+    (tmp_path / "raycon").rmdir()
+    (tmp_path / "raycon").symlink_to("/" if os.geteuid() else somebody_elses(tmp_path / "other"))
+    subprocess.run(first, env=settings, check=True)
+    assert said.read_text() == f"chown {os.geteuid()}:{os.getegid()} {tmp_path}/raycon\n"
+
+
+def somebody_elses(folder: Path) -> Path:
+    """A folder that another user owns; for root alone."""
+    folder.mkdir()
+    os.chown(folder, 12345, 12345)
+    return folder
+
+
+def test_the_documented_roles_may_do_what_they_are_for() -> None:
+    """Both statements are JSON: the bucket for workers, and for the head to start machines with that role."""
+    text = (ROOT / "docs/cluster.md").read_text()
+    statements = [json.loads(found) for found in re.findall(r"\{\"Version\".*?\}\]\}", text, flags=re.DOTALL)]
+    allowed = [one for statement in statements for one in statement["Statement"]]
+    actions = {
+        name for one in allowed for name in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    }
+    assert {"s3:ListBucket", "s3:PutObject", "iam:PassRole"} <= actions
+    (passed,) = (one["Resource"] for one in allowed if one["Action"] == "iam:PassRole")
+    # What is passed on is the role; the profile that a machine names only holds it.
+    assert ":role/" in passed
 
 
 def test_the_version_of_ray_is_one() -> None:

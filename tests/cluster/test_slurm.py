@@ -6,6 +6,7 @@ All of it runs in namespaces of its own (see `own_machine`), so no Slurm, Ray or
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -75,7 +76,7 @@ NodeName=own NodeAddr={address} CPUs={cpus} State=UNKNOWN
 PartitionName=all Nodes=own Default=YES MaxTime=INFINITE State=UP
 """
 
-SCRIPT = """
+START = """
 folder=$1
 export SLURM_CONF=$folder/slurm.conf
 munged --force --socket="$folder/munge.socket" --key-file="$folder/munge.key" --pid-file="$folder/munge.pid" \\
@@ -85,6 +86,12 @@ slurmd
 for _ in $(seq 120); do sinfo -h -t idle -o %T | grep -q idle && break; sleep 0.5; done
 sinfo
 cd "$folder/work"
+"""
+STOP = """
+kill "$(cat "$folder/slurmd.pid")" "$(cat "$folder/slurmctld.pid")" "$(cat "$folder/munge.pid")"
+"""
+
+SCRIPT = """
 job=$(sbatch --parsable --time=60 {checkout}/slurm.sbatch space.yaml --code loop.py --slots 1 --tracking off --quiet)
 echo "job $job"
 # Once a run is complete, the limit is set so near that the controller sends the signal at its next look.
@@ -100,7 +107,26 @@ for _ in $(seq 800); do
 done
 scontrol show job "$job" | grep -E 'JobState|Restarts'
 cat raycon-*.log
-kill "$(cat "$folder/slurmd.pid")" "$(cat "$folder/slurmctld.pid")" "$(cat "$folder/munge.pid")"
+"""
+
+BINDING = """
+TaskPlugin=task/affinity
+TaskPluginParam=autobind=cores
+SlurmdParameters=config_overrides
+"""
+"""A site that gives each task a core of its own."""
+
+ALLOWED = """#!/usr/bin/env bash
+taskset -cp $$
+"""
+"""In place of Ray: which processors it might use."""
+
+ALLOWED_SCRIPT = """
+for options in --comment=none --cpus-per-task=1; do
+  job=$(sbatch --parsable --time=60 "$options" {checkout}/slurm.sbatch space.yaml)
+  for _ in $(seq 200); do squeue -h -j "$job" 2> /dev/null | grep -q . || break; sleep 0.2; done
+  cat "raycon-$job.log"
+done
 """
 
 
@@ -134,7 +160,7 @@ def test_a_sweep_that_meets_its_limit_is_requeued_and_ends_with_every_run_once(
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin")
     started = time.monotonic()
     checkout = Path(__file__).parents[2]
-    found = on_own_machine(tmp_path, SCRIPT.format(checkout=checkout), 560)
+    found = on_own_machine(tmp_path, START + SCRIPT.format(checkout=checkout) + STOP, 560)
     told = found.stdout + found.stderr
     assert "JobState=COMPLETED" in told and "Restarts=1" in told, told[-5000:]
     assert "the time limit is near" in told and "requeued, restart 1" in told
@@ -153,3 +179,35 @@ def check_runs(history: SweepHistory) -> None:
     assert all(sorted(run.epochs) == [1, 2, 3, 4] for run in history.runs)
     interrupted = [run for run in history.runs if len(run.tries) == 2]
     assert [attempt for run in interrupted for attempt, _ in run.tries] == [1, 2]
+
+
+def test_ray_may_use_every_processor_of_the_job_where_tasks_are_bound_to_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skip_without_namespaces()
+    if (cpus := len(os.sched_getaffinity(0))) < 2:
+        pytest.skip("SKIPPED FOR REAL: a single processor is not taken from anybody")
+    install_slurm()
+    prepare(tmp_path)
+    written = (tmp_path / "slurm.conf").read_text()
+    cores = f"CPUs={cpus} Sockets={cpus} CoresPerSocket=1 ThreadsPerCore=1"
+    changed = written.replace("TaskPlugin=task/none", BINDING).replace(f"CPUs={cpus}", cores)
+    (tmp_path / "slurm.conf").write_text(changed)
+    programs = tmp_path / "venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(sys.executable)
+    (programs / "ray").write_text(ALLOWED)
+    (programs / "ray").chmod(0o700)
+    monkeypatch.setenv("RAYCON_VENV", str(tmp_path / "venv"))
+    monkeypatch.delenv("RAYCON_OUT", raising=False)
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin")
+    checkout = Path(__file__).parents[2]
+    found = on_own_machine(tmp_path, START + ALLOWED_SCRIPT.format(checkout=checkout) + STOP, 120)
+    lists = re.findall(r"affinity list: (\S+)", found.stdout)
+    assert [processors(one) for one in lists] == [os.sched_getaffinity(0)] * 2, found.stdout + found.stderr
+
+
+def processors(listed: str) -> set[int]:
+    """`0,2-4` as numbers."""
+    ends = [one.split("-") for one in listed.split(",")]
+    return {number for one in ends for number in range(int(one[0]), int(one[-1]) + 1)}
