@@ -112,6 +112,22 @@ def test_plan_counts(raycon: Command, tmp_path: Path) -> None:
     assert "4 runs on 2 fresh seed(s)" in told.out
 
 
+def test_plan_says_how_many_slots_a_search_uses(raycon: Command, tmp_path: Path) -> None:
+    path = tiny_file(tmp_path, ("trials: 3", "trials: 20"))
+    told = raycon("plan", path, "--slots", 16)
+    assert told.code == 0 and "slots: 4 of 16 (sweep.lag + 1 at most; `--set sweep.lag=15`" in told.out
+    wider = raycon("plan", path, "--slots", 16, "--set", "sweep.lag=15")
+    assert wider.code == 0 and "slots: 16, 1 worker(s) each" in wider.out
+
+
+def test_plan_unasked_tells_nothing_of_idle_cpus(
+    raycon: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    told = raycon("plan", tiny_file(tmp_path, ("trials: 3", "trials: 20")))
+    assert told.code == 0 and "slots: 4, 1 worker(s) each" in told.out and "lag" not in told.out
+
+
 def test_plan_with_one_fresh_seed(raycon: Command, tmp_path: Path) -> None:
     told = raycon("plan", tiny_file(tmp_path, ("seeds: [101, 102]", "seeds: [101]")))
     assert told.code == 0 and "too few for an interval" in told.out

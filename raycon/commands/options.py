@@ -21,7 +21,10 @@ Set = Annotated[
 Out = Annotated[Path | None, typer.Option("--out", help="The output folder.  [default: $RAYCON_OUT or ./raycon_out]")]
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON, one object a line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-Slots = Annotated[int | None, typer.Option(min=1, help="Runs at a time.  [default: as many as fit]")]
+Slots = Annotated[
+    int | None,
+    typer.Option(min=1, help="Runs at a time; a search uses sweep.lag + 1 at most.  [default: as many as fit]"),
+]
 Storage = Annotated[str | None, typer.Option(help="Folder or URI for weights and the log's copy; all nodes reach it.")]
 Tracking = Annotated[
     str | None, typer.Option(help="MLflow URI, or 'off'.  [default: $MLFLOW_TRACKING_URI or a file in --out]")

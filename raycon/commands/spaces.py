@@ -77,8 +77,9 @@ def plan(
         told = lambda done, of, score: print_aside(f"probe {done}/{of}: {score:.4f}")  # noqa: E731
         found = space.located(lambda: run_probe(space, configurations, seeds, told))
     wanted = make_plan(space)
-    width = slots or min(max((os.cpu_count() or 1) // wanted.workers, 1), space.sweep.lag + 1)
-    print_lines(*wanted.lines(width, found.seconds if found else None), *(found.lines() if found else []))
+    width = slots or max((os.cpu_count() or 1) // wanted.workers, 1)
+    lines = wanted.lines(width, found.seconds if found else None, asked=slots is not None)
+    print_lines(*lines, *(found.lines() if found else []))
 
 
 def schema() -> None:
