@@ -75,6 +75,14 @@ def test_help_names_every_command(raycon: Command) -> None:
         assert raycon(name, "--help").code == 0
 
 
+def test_help_says_what_is_meant_where_nothing_is_given(raycon: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word in square brackets is a style to what prints the help, and vanishes, unless it is escaped."""
+    monkeypatch.setenv("COLUMNS", "200")
+    for name, default in (("sweep", "as many as fit"), ("repeat", "the best"), ("init", "METHOD_NAME.yaml")):
+        assert f"[default: {default}]" in raycon(name, "--help").out
+    assert "a search uses sweep.lag + 1 at most" in raycon("sweep", "--help").out
+
+
 @pytest.mark.parametrize(
     "arguments", [["nonsense"], ["sweep"], ["plan", "x.yaml", "--seeds", "1"], ["train", "--folder"]]
 )

@@ -31,7 +31,7 @@ def methods(as_json: Json = False) -> None:
 def init(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="A method's name, as `raycon methods` lists it.")],
     data: Annotated[str, typer.Option("--data", metavar="NAME", help="The data set to write the file for.")],
-    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="[default: METHOD_NAME.yaml]")] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="\\[default: METHOD_NAME.yaml]")] = None,
 ) -> None:
     """Write a commented search space to start from: the method's own, for a data set of your choice."""
     from raycon.starting_file import write_starting_file
