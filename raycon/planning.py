@@ -35,31 +35,46 @@ class Plan:
     holes: int
     conditional: int
     workers: int
+    lag: int
     epochs: int
     stops_early: bool
     repeat_runs: int
     repeat_seeds: int
     floor: float | None
 
-    def lines(self, slots: int, seconds: float | None) -> list[str]:
-        """The plan in plain text. seconds: of one run, where it was measured."""
+    def lines(self, slots: int, seconds: float | None, *, asked: bool = True) -> list[str]:
+        """The plan in plain text. slots: those there are, `asked` for or found. seconds: of one run, where measured.
+
+        A search uses lag + 1 of the slots at most; the runs of its repetition do not wait for one another."""
+        search, repetition = min(slots, self.lag + 1, self.runs), min(slots, self.repeat_runs)
         early = ", some of them stopped early" if self.stops_early else ""
         lines = [
             f"sweep {self.name}: {self.runs} runs of {self.epochs} epoch(s), {self.listed} of them given{early}",
             f"space: {self.holes} knobs, {self.conditional} of them only under a condition; every corner is valid",
-            f"slots: {slots}, {self.workers} worker(s) each",
+            f"slots: {self._slots(search, slots) if asked else search}, {self.workers} worker(s) each",
         ]
         if self.repeat_runs:
-            lines.append(f"repeat: {self.repeat_runs} runs on {self.repeat_seeds} fresh seed(s); {self._tests()}")
+            wider = f", {repetition} at a time" if repetition != search else ""
+            lines.append(
+                f"repeat: {self.repeat_runs} runs on {self.repeat_seeds} fresh seed(s){wider}; {self._tests()}"
+            )
         if seconds is None:
             lines.append("time: unknown; `raycon plan --probe` trains a few configurations and measures it")
         else:
-            sweep, repeat = (seconds * math.ceil(runs / slots) for runs in (self.runs, self.repeat_runs))
+            sweep = seconds * math.ceil(self.runs / search)
+            repeat = seconds * math.ceil(self.repeat_runs / max(repetition, 1))
             lines.append(
                 f"time: {seconds:.1f} s a run as measured alone; about {duration(sweep)} for the sweep and "
-                f"{duration(repeat)} for its repetition, if {slots} at a time are as fast"
+                f"{duration(repeat)} for its repetition, if {max(search, repetition)} at a time are as fast"
             )
         return lines
+
+    def _slots(self, search: int, slots: int) -> str:
+        most = min(slots, self.runs)
+        if most <= self.lag + 1:
+            return f"{search} of {slots}" if search < slots else str(search)
+        knob = f"`--set sweep.lag={most - 1}` is another search, with {most}"
+        return f"{search} of {slots} (sweep.lag + 1 at most; {knob})"
 
     def _tests(self) -> str:
         if self.floor is None:
@@ -78,6 +93,7 @@ def make_plan(space: Space) -> Plan:
         holes=len(space.holes),
         conditional=sum(bool(hole.conditions) for hole in space.holes.values()),
         workers=space.sweep.workers,
+        lag=space.sweep.lag,
         epochs=epochs,
         stops_early=space.sweep.stop_early is not None,
         repeat_runs=seeds * (1 + len(space.repeat.against)),

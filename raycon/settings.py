@@ -15,9 +15,9 @@ class Settings:
     """Where and on what a sweep runs; none of it changes a result.
 
     out: the driver's folder (RAYCON_OUT, else ./raycon_out). storage: where weights go, a folder or an s3:// or gs://
-    URI that all nodes reach (RAYCON_STORAGE, else the sweep's folder in `out`). slots: runs at a time (as many as fit).
-    resources: {'cpu', 'gpu'} of a worker. tracking: an MLflow URI (MLFLOW_TRACKING_URI, else a SQLite file in `out`),
-    or 'off'. require_tracking: fail without it.
+    URI that all nodes reach (RAYCON_STORAGE, else the sweep's folder in `out`). slots: runs at a time (as many as fit);
+    a search uses sweep.lag + 1 at most. resources: {'cpu', 'gpu'} of a worker. tracking: an MLflow URI
+    (MLFLOW_TRACKING_URI, else a SQLite file in `out`), or 'off'. require_tracking: fail without it.
     wait_minutes: how long to wait for room in a cluster that is full or has yet to grow, and for a failing storage.
     here: in this process, one run after another, without Ray; for debuggers, and for runs of less than a second.
     """

@@ -75,6 +75,14 @@ def test_help_names_every_command(raycon: Command) -> None:
         assert raycon(name, "--help").code == 0
 
 
+def test_help_says_what_is_meant_where_nothing_is_given(raycon: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word in square brackets is a style to what prints the help, and vanishes, unless it is escaped."""
+    monkeypatch.setenv("COLUMNS", "200")
+    for name, default in (("sweep", "as many as fit"), ("repeat", "the best"), ("init", "METHOD_NAME.yaml")):
+        assert f"[default: {default}]" in raycon(name, "--help").out
+    assert "a search uses sweep.lag + 1 at most" in raycon("sweep", "--help").out
+
+
 @pytest.mark.parametrize(
     "arguments", [["nonsense"], ["sweep"], ["plan", "x.yaml", "--seeds", "1"], ["train", "--folder"]]
 )
@@ -110,6 +118,22 @@ def test_plan_counts(raycon: Command, tmp_path: Path) -> None:
     assert told.code == 0 and told.err == ""
     assert "sweep tiny: 3 runs of 1 epoch(s), 1 of them given" in told.out and "slots: 2" in told.out
     assert "4 runs on 2 fresh seed(s)" in told.out
+
+
+def test_plan_says_how_many_slots_a_search_uses(raycon: Command, tmp_path: Path) -> None:
+    path = tiny_file(tmp_path, ("trials: 3", "trials: 20"))
+    told = raycon("plan", path, "--slots", 16)
+    assert told.code == 0 and "slots: 4 of 16 (sweep.lag + 1 at most; `--set sweep.lag=15`" in told.out
+    wider = raycon("plan", path, "--slots", 16, "--set", "sweep.lag=15")
+    assert wider.code == 0 and "slots: 16, 1 worker(s) each" in wider.out
+
+
+def test_plan_unasked_tells_nothing_of_idle_cpus(
+    raycon: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    told = raycon("plan", tiny_file(tmp_path, ("trials: 3", "trials: 20")))
+    assert told.code == 0 and "slots: 4, 1 worker(s) each" in told.out and "lag" not in told.out
 
 
 def test_plan_with_one_fresh_seed(raycon: Command, tmp_path: Path) -> None:

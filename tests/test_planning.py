@@ -49,6 +49,22 @@ def test_the_time_is_in_whole_waves_of_slots(space: Space) -> None:
     )
 
 
+def test_a_search_has_no_more_slots_than_its_lag_allows(tmp_path: Path) -> None:
+    """20 runs of lag 1 on 16 slots are ten waves of two; the 4 runs of the repetition wait for nobody."""
+    plan = make_plan(load(tiny_file(tmp_path, ("trials: 3", "trials: 20\n  lag: 1"))))
+    lines = plan.lines(16, 60.0)
+    assert "slots: 2 of 16 (sweep.lag + 1 at most; `--set sweep.lag=15` is another search, with 16)" in lines[2]
+    assert "4 runs on 2 fresh seed(s), 4 at a time" in lines[3]
+    assert "about 10 min 00 s for the sweep and 1 min 00 s for its repetition, if 4 at a time" in lines[4]
+    assert plan.lines(16, None, asked=False)[2] == "slots: 2, 1 worker(s) each"
+    assert plan.lines(2, None)[2] == "slots: 2, 1 worker(s) each"
+    assert "`--set sweep.lag=19` is another search, with 20" in plan.lines(64, None)[2]
+
+
+def test_slots_beyond_the_runs_have_nothing_to_do(space: Space) -> None:
+    assert make_plan(space).lines(16, None)[2] == "slots: 3 of 16, 1 worker(s) each"
+
+
 def test_a_repetition_on_one_seed_has_no_interval(tmp_path: Path) -> None:
     plan = make_plan(load(tiny_file(tmp_path, ("seeds: [101, 102]", "seeds: [101]"))))
     assert plan.floor is None

@@ -158,6 +158,19 @@ def plan_room(capacity: Capacity, worker: Worker, slots: int | None, most_useful
     return Slots(chosen, min(chosen, room(capacity.present, worker) // worker.workers), worker)
 
 
+def counted_on(capacity: Capacity, worker: Worker, slots: int | None, *, alone: bool) -> int:
+    """How many runs at a time whoever starts a sweep counts on: those asked for, else those that fit, as far as that is
+    known. Zero where nobody does: that CPUs of a single machine, or of a Ray of one's own (`alone`), stay free is
+    nothing to tell of, but GPUs and further machines are there, or would be started, for the runs."""
+    if slots:
+        return slots
+    machines = sum(fits(node, worker) > 0 for node in capacity.present)
+    if not worker.gpus and (alone or (capacity.declared is None and machines < 2)):
+        return 0
+    ever = most_ever(capacity, worker)
+    return (room(capacity.present, worker) if ever is None else ever) // worker.workers
+
+
 def refusal(capacity: Capacity, worker: Worker, slots: int, ever: int) -> str:
     """Why a plan is refused, in numbers: a total that is too small, or nodes that are each too small."""
     place = "in the cluster"

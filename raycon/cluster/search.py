@@ -25,7 +25,7 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from raycon.checkpoint_storage import StorageLost
-from raycon.cluster.capacity import Slots, grows_unseen, plan_room, worker_of
+from raycon.cluster.capacity import Slots, counted_on, grows_unseen, plan_room, worker_of
 from raycon.cluster.desk import Desk
 from raycon.cluster.outage import Outage
 from raycon.cluster.room import WAIT_MINUTES, Admission
@@ -57,7 +57,8 @@ def run_sweep(
     """Run what is left of a sweep. The driver is open, the lock of `folder` is held; both stay the caller's to end.
 
     factory: 'package.module:function', see `raycon.runs.RunFactory`.
-    slots: runs at the same time; by default as many as the cluster can hold, at most sweep.lag + 1.
+    slots: runs at the same time; by default as many as the cluster can hold. Never more than sweep.lag + 1 are used; a
+    warning tells of it where that leaves asked slots, GPUs or machines idle.
     resources: {'cpu', 'gpu'} of one worker; by default one CPU, and one GPU where the cluster has any.
     wait_minutes: how long to wait for room in a cluster that is full, or that has yet to grow, and for a storage that
     does not take checkpoints.
@@ -78,7 +79,8 @@ def run_sweep(
             driver.process(process["pid"], process["created"], process["role"], process["host"])
         if not session.started_here:
             refuse_unshared(driver.storage)
-        plan = plan_slots(session, sweep, slots, resources)
+        left = sweep.trials - sum(run.finished for run in driver.history.runs)
+        plan = plan_slots(session, sweep, slots, resources, left)
         remove_scaffolding(driver)
         tune_place = scaffolding(driver, driver.attempt)
         patience = 60 * wait_minutes
@@ -108,13 +110,29 @@ def remove_scaffolding(driver: Driver) -> None:
             remove_tree(scaffolding(driver, attempt.number))
 
 
-def plan_slots(session: Session, sweep: Sweep, slots: int | None, resources: dict[str, float] | None) -> Slots:
-    """Fit the sweep to the cluster. Raises InvalidFile where it can never fit: Ray would wait for ever."""
+def plan_slots(
+    session: Session,
+    sweep: Sweep,
+    slots: int | None,
+    resources: dict[str, float] | None,
+    left: int | None = None,
+) -> Slots:
+    """Fit the sweep, of which `left` runs are to be done (by default all), to the cluster, and tell of room that it
+    leaves idle. Raises InvalidFile where it can never fit: Ray would wait for ever."""
     worker = worker_of(resources, sweep.workers, gpus_there=session.gpus > 0)
     if resources is None and not worker.gpus and grows_unseen(session.capacity):
         told = "no GPU is there, and the cluster does not tell whether one may come: every worker takes a CPU"
         logging.getLogger("raycon").warning("%s. `--gpus 1` asks for a GPU each, `--gpus 0` for none", told)
-    return plan_room(session.capacity, worker, slots, sweep.lag + 1)
+    plan = plan_room(session.capacity, worker, slots, sweep.lag + 1)
+    counted = counted_on(session.capacity, worker, slots, alone=session.started_here)
+    if min(counted, sweep.trials if left is None else left) > plan.slots:
+        most = min(counted, sweep.trials)
+        logging.getLogger("raycon").warning(
+            "runs at a time: %d, though %d %s; a search has sweep.lag + 1 at most and so is the same on any number "
+            "of slots. `--set sweep.lag=%d` lets %d go on; it is another search, under a --name of its own",
+            *(plan.slots, counted, "are asked for" if slots else "fit", most - 1, most),
+        )
+    return plan
 
 
 def reserved(plan: Slots) -> Any:

@@ -17,7 +17,7 @@ def compare(
         typer.Argument(metavar="A B ...", help="Sweeps, repetitions or studies; NAME:ARM for one of its arms."),
     ],
     score: Annotated[
-        list[str] | None, typer.Option(help="The metric to compare; several may be named.  [default: the sides' own]")
+        list[str] | None, typer.Option(help="The metric to compare; several may be named.  \\[default: the sides' own]")
     ] = None,
     margin: Annotated[float | None, typer.Option(help="The smallest difference of interest.")] = None,
     alpha: Annotated[float, typer.Option(help="The family-wise error rate.", min=0.0001, max=0.5)] = 0.05,
@@ -25,7 +25,7 @@ def compare(
         bool, typer.Option("--unequal-budgets", help="Compare although budgets differ; the table is marked.")
     ] = False,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FOLDER", help="Where the report goes.  [default: below --out]")
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Where the report goes.  \\[default: below --out]")
     ] = None,
     out: Out = None,
     as_json: Json = False,

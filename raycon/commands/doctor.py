@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 def doctor(
     address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Look at this cluster too.  [default: $RAY_ADDRESS]")
+        str | None, typer.Option(metavar="HOST:PORT", help="Look at this cluster too.  \\[default: $RAY_ADDRESS]")
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(help="The folder or URI that all nodes must reach.  [default: $RAYCON_STORAGE]")
+        str | None, typer.Option(help="The folder or URI that all nodes must reach.  \\[default: $RAYCON_STORAGE]")
     ] = None,
     out: Out = None,
     tracking: Annotated[
-        str | None, typer.Option(help="MLflow URI.  [default: $MLFLOW_TRACKING_URI or a file in --out]")
+        str | None, typer.Option(help="MLflow URI.  \\[default: $MLFLOW_TRACKING_URI or a file in --out]")
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port of `raycon ui`.")] = 5000,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,

@@ -28,7 +28,7 @@ def evaluate(
     protocols: Annotated[str, typer.Option(help="`all` that the data allow, or names with commas.")] = "all",
     data: Annotated[
         str | None,
-        typer.Option(metavar="FILE|NAME", help="What to judge on: a search space or a data set.  [default: the run's]"),
+        typer.Option(metavar="FILE|NAME", help="A search space or a data set to judge on.  \\[default: the run's]"),
     ] = None,
     split: Annotated[
         str, typer.Option(help="validation, or test, which is opened by this and counted.")
@@ -49,7 +49,7 @@ def evaluate(
     ] = None,
     features: Annotated[bool, typer.Option("--features", help="With --out: features.safetensors, too.")] = False,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep and use embeddings on disk.")] = True,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda.  [default: cuda where there is one]")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.  \\[default: cuda where there is one]")] = None,
     code: Annotated[
         list[Path] | None, typer.Option("--code", metavar="FILE.py", help="The own code that the run was trained with.")
     ] = None,

@@ -13,13 +13,13 @@ from raycon.commands.output import json_line, print_lines
 
 def judge(
     runs: Annotated[Path, typer.Argument(metavar="RUNS.csv", help="A run a line; exports of MLflow and W&B will do.")],
-    method: Annotated[str | None, typer.Option(help="The column of methods.  [default: found by name]")] = None,
-    seed: Annotated[str | None, typer.Option(help="The column of seeds.  [default: found by name]")] = None,
-    score: Annotated[list[str] | None, typer.Option(help="A column of scores.  [default: all that vary]")] = None,
+    method: Annotated[str | None, typer.Option(help="The column of methods.  \\[default: found by name]")] = None,
+    seed: Annotated[str | None, typer.Option(help="The column of seeds.  \\[default: found by name]")] = None,
+    score: Annotated[list[str] | None, typer.Option(help="A column of scores.  \\[default: all that vary]")] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="What the others are compared with.  [default: the first]")
+        str | None, typer.Option(help="What the others are compared with.  \\[default: the first]")
     ] = None,
-    lower: Annotated[list[str] | None, typer.Option(help="A score: less is better.  [default: by its name]")] = None,
+    lower: Annotated[list[str] | None, typer.Option(help="A score: less is better.  \\[default: by its name]")] = None,
     higher: Annotated[list[str] | None, typer.Option(help="A score: more is better.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Also write the table as LaTeX.")] = None,
     as_json: Json = False,

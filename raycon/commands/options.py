@@ -18,13 +18,16 @@ Name = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's name, fold
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Replace a value or a hole of the file.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="The output folder.  [default: $RAYCON_OUT or ./raycon_out]")]
+Out = Annotated[Path | None, typer.Option("--out", help="The output folder.  \\[default: $RAYCON_OUT or ./raycon_out]")]
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON, one object a line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-Slots = Annotated[int | None, typer.Option(min=1, help="Runs at a time.  [default: as many as fit]")]
+Slots = Annotated[
+    int | None,
+    typer.Option(min=1, help="Runs at a time; a search uses sweep.lag + 1 at most.  \\[default: as many as fit]"),
+]
 Storage = Annotated[str | None, typer.Option(help="Folder or URI for weights and the log's copy; all nodes reach it.")]
 Tracking = Annotated[
-    str | None, typer.Option(help="MLflow URI, or 'off'.  [default: $MLFLOW_TRACKING_URI or a file in --out]")
+    str | None, typer.Option(help="MLflow URI, or 'off'.  \\[default: $MLFLOW_TRACKING_URI or a file in --out]")
 ]
 Require = Annotated[bool, typer.Option("--require-tracking", help="Fail at once if MLflow is not reached.")]
 Code = Annotated[
@@ -37,10 +40,10 @@ Reuse = Annotated[
 Renamed = Annotated[str | None, typer.Option("--name", help="A name in place of the file's: --set name=NAME.")]
 Gpus = Annotated[
     float | None,
-    typer.Option(min=0, help="GPUs of each worker; 0.25 puts four runs on one.  [default: 1 where there are any]"),
+    typer.Option(min=0, help="GPUs of each worker; 0.25 puts four runs on one.  \\[default: 1 where there are any]"),
 ]
 Wait = Annotated[float, typer.Option(min=0, metavar="MINUTES", help="How long to wait for room or storage.")]
-Seeds = Annotated[str | None, typer.Option(help="Fresh seeds, such as 1,2,3 or 10-14.  [default: the file's]")]
+Seeds = Annotated[str | None, typer.Option(help="Fresh seeds, such as 1,2,3 or 10-14.  \\[default: the file's]")]
 
 
 def settings_of(

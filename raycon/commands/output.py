@@ -42,9 +42,16 @@ def print_values(values: dict[str, Any], as_json: bool) -> None:
 
 
 def progress_of(
-    total: int, space: Space, settings: Settings, quiet: bool, as_json: bool, objectives: Sequence[str]
+    total: int,
+    space: Space,
+    settings: Settings,
+    quiet: bool,
+    as_json: bool,
+    objectives: Sequence[str],
+    at_once: int | None = None,
 ) -> SweepProgress:
-    """The progress of `total` runs of a space, which are judged by `objectives`."""
+    """The progress of `total` runs of a space, which are judged by `objectives`; at most `at_once` of them go on at a
+    time, all of them where it is left out."""
     from raycon.metric_names import metric
     from raycon.progress import SweepProgress
     from raycon.space import first_trial
@@ -52,4 +59,4 @@ def progress_of(
     directed = [(name, metric(name).direction == "higher") for name in objectives]
     slots = settings.slots or max((os.cpu_count() or 1) // space.sweep.workers, 1)
     epochs = first_trial(space).training.epochs
-    return SweepProgress(total, epochs, directed, min(slots, space.sweep.lag + 1), json=as_json, quiet=quiet)
+    return SweepProgress(total, epochs, directed, min(slots, at_once or total), json=as_json, quiet=quiet)

@@ -21,7 +21,7 @@ Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A file that `ray
 
 def bundle(
     name: Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep, repetition or ablation: name or folder.")],
-    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="[default: SWEEP.zip]")] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="\\[default: SWEEP.zip]")] = None,
     weights: Annotated[bool, typer.Option("--weights", help="With the last weights of every complete run.")] = False,
     keep_paths: Annotated[
         bool, typer.Option("--keep-paths", help="Although the configuration names an absolute path.")
@@ -66,7 +66,7 @@ def replicate(
     out: Out = None,
     slots: Slots = None,
     gpus: Annotated[
-        float | None, typer.Option(min=0, help="GPUs of each run.  [default: 1 where there are any]")
+        float | None, typer.Option(min=0, help="GPUs of each run.  \\[default: 1 where there are any]")
     ] = None,
     storage: Annotated[str | None, typer.Option(help="Where weights go; all nodes must reach it.")] = None,
     tracking: Tracking = None,

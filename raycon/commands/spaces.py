@@ -31,7 +31,7 @@ def methods(as_json: Json = False) -> None:
 def init(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="A method's name, as `raycon methods` lists it.")],
     data: Annotated[str, typer.Option("--data", metavar="NAME", help="The data set to write the file for.")],
-    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="[default: METHOD_NAME.yaml]")] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="\\[default: METHOD_NAME.yaml]")] = None,
 ) -> None:
     """Write a commented search space to start from: the method's own, for a data set of your choice."""
     from raycon.starting_file import write_starting_file
@@ -77,8 +77,9 @@ def plan(
         told = lambda done, of, score: print_aside(f"probe {done}/{of}: {score:.4f}")  # noqa: E731
         found = space.located(lambda: run_probe(space, configurations, seeds, told))
     wanted = make_plan(space)
-    width = slots or min(max((os.cpu_count() or 1) // wanted.workers, 1), space.sweep.lag + 1)
-    print_lines(*wanted.lines(width, found.seconds if found else None), *(found.lines() if found else []))
+    width = slots or max((os.cpu_count() or 1) // wanted.workers, 1)
+    lines = wanted.lines(width, found.seconds if found else None, asked=slots is not None)
+    print_lines(*lines, *(found.lines() if found else []))
 
 
 def schema() -> None:

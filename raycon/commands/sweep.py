@@ -76,7 +76,8 @@ def _sweep(
     from raycon.searching import sweep as run_sweep
 
     settings = replace(settings, out=settings.folder)
-    with progress_of(trials or space.sweep.trials, space, settings, quiet, as_json, space.sweep.objectives) as observer:
+    wanted, total = space.sweep, trials or space.sweep.trials
+    with progress_of(total, space, settings, quiet, as_json, wanted.objectives, wanted.lag + 1) as observer:
         return run_sweep(space, trials=trials, settings=settings, observer=observer, fork=fork), settings
 
 

@@ -16,7 +16,7 @@ def train(
     overrides: Set = None,
     workers: Annotated[int, typer.Option(min=1, help="Several train one model together, with Ray Train.")] = 1,
     folder: Annotated[
-        Path | None, typer.Option(help="Where checkpoints go, and an earlier run goes on.  [default: below --out]")
+        Path | None, typer.Option(help="Where checkpoints go, and an earlier run goes on.  \\[default: below --out]")
     ] = None,
     out: Out = None,
     gpus: Gpus = None,

@@ -202,6 +202,73 @@ def test_runs_that_may_miss_their_gpus_are_told_of(
     assert ("`--gpus 1` asks for a GPU each" in caplog.text) == warned
 
 
+GPUS = Capacity((Node(32, 4),) * 4)
+"""Four nodes of four GPUs, as `sbatch --nodes=4 --gpus-per-node=4` gives them."""
+EIGHT = Declared((NodeType("gpu", 8, Node(8, 1)),), 8, "cluster.yaml")
+CPU = {"cpu": 1, "gpu": 0}
+
+
+@pytest.mark.parametrize(
+    ("capacity", "alone", "slots", "resources", "told"),
+    [
+        (GPUS, False, 16, None, "4, though 16 are asked for"),
+        (GPUS, False, None, None, "4, though 16 fit"),
+        (GPUS, False, None, {"gpu": 0.5}, "4, though 32 fit"),
+        (GPUS, False, 4, None, None),
+        (Capacity((Node(32, 8),)), True, None, None, "4, though 8 fit"),
+        (Capacity((Node(0),), EIGHT), False, None, {"gpu": 1}, "4, though 8 fit"),
+        (Capacity((Node(0), *[Node(8, 1)] * 6), UNKNOWN), False, None, None, "4, though 6 fit"),
+        (Capacity((Node(0),), UNKNOWN), False, None, {"gpu": 1}, None),
+        # CPUs: of further machines, and where they were asked for; not those that one's own machine has besides.
+        (Capacity((Node(0), Node(8), Node(8))), False, None, None, "4, though 16 fit"),
+        (Capacity((Node(16),)), True, 8, None, "4, though 8 are asked for"),
+        (Capacity((Node(16),)), True, None, None, None),
+        (Capacity((Node(0), Node(16))), False, None, None, None),
+        (Capacity((Node(16, 8),)), True, None, CPU, None),
+    ],
+)
+def test_room_that_the_lag_leaves_idle_is_told_of_once(
+    capacity: Capacity,
+    alone: bool,
+    slots: int | None,
+    resources: dict[str, float] | None,
+    told: str | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "raycon"):
+        plan_slots(Session(capacity, started_here=alone), make_sweep(trials=100, lag=3), slots, resources)
+    idle = [text for text in caplog.messages if "sweep.lag" in text]
+    assert len(idle) == (told is not None)
+    if told is not None:
+        assert idle[0].startswith(f"runs at a time: {told}; a search has sweep.lag + 1") and "\n" not in idle[0]
+
+
+@pytest.mark.parametrize(("trials", "left", "lag", "knob"), [(100, 100, 3, 15), (12, 12, 3, 11), (100, 5, 3, 15)])
+def test_the_lag_that_fills_the_room_is_named(
+    trials: int, left: int, lag: int, knob: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No larger than the search has runs: slots beyond have nothing to do."""
+    sweep = make_sweep(trials=trials, lag=lag)
+    with caplog.at_level(logging.WARNING, "raycon"):
+        assert plan_slots(Session(GPUS, started_here=False), sweep, 16, None, left).slots == 4
+    (told,) = caplog.messages
+    assert f"`--set sweep.lag={knob}` lets {knob + 1} go on; it is another search" in told
+    fuller = make_sweep(trials=trials, lag=knob)
+    caplog.clear()
+    assert plan_slots(Session(GPUS, started_here=False), fuller, 16, None, left).slots == min(knob + 1, 16)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(("trials", "left", "lag"), [(4, 4, 3), (100, 4, 3), (100, 0, 3), (15, 15, 15)])
+def test_nothing_is_told_when_the_runs_left_have_room(
+    trials: int, left: int, lag: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Few runs left, and lists of runs that do not wait for one another: repetitions, studies."""
+    with caplog.at_level(logging.WARNING, "raycon"):
+        plan_slots(Session(GPUS, started_here=False), make_sweep(trials=trials, lag=lag), 16, None, left)
+    assert not caplog.messages
+
+
 def test_kubernetes_keeps_its_declaration_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert monitor_config("1") is None

@@ -237,3 +237,25 @@ def test_the_command_of_the_job_is_a_command() -> None:
     context = command.commands["sweep"].make_context("sweep", arguments)
     # With no worker up nothing says that there will be GPUs, and a run would take a CPU of a machine that has one.
     assert context.params["gpus"] == 1
+
+
+def test_the_example_of_several_slurm_nodes_uses_all_their_gpus() -> None:
+    """A search has sweep.lag + 1 runs at a time at most, whatever there is."""
+    import shlex
+
+    from typer.main import get_command
+
+    from raycon.cli import app
+    from raycon.space import load
+
+    page = (ROOT / "docs" / "slurm.md").read_text().replace("\\\n", " ")
+    (example,) = (line for line in page.splitlines() if line.startswith("sbatch --nodes="))
+    options = dict(word.removeprefix("--").split("=", 1) for word in shlex.split(example) if "=" in word)
+    sent = shlex.split(example.split("slurm.sbatch", 1)[1])
+    command: Any = get_command(app)
+    context = command.commands["sweep"].make_context("sweep", sent)
+    wanted = load(str(ROOT / context.params["file"]), context.params["overrides"]).sweep
+    gpus = int(options["nodes"]) * int(options["gpus-per-node"])
+    assert wanted.lag + 1 == gpus == 16
+    assert context.params["trials"] > wanted.startup + wanted.lag, "no suggestion would know a result"
+    assert context.params["slots"] in (None, gpus) and context.params["name"]

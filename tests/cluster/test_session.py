@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import pytest
 
 from raycon.cluster import search
 from raycon.cluster.capacity import Capacity, Node, Slots, Worker
-from raycon.cluster.overhead import idle_driver
+from raycon.cluster.here import run_here
+from raycon.cluster.overhead import FACTORY, idle_driver
 from raycon.cluster.search import plan_slots, refuse_missing_gpu, run_sweep
 from raycon.cluster.session import MARK, Session, end_leftovers, environment, keep_token, marked_processes, start
 from raycon.errors import InvalidFile
@@ -153,6 +155,29 @@ def test_a_sweep_that_does_not_fit_has_asked_for_nothing(tmp_path: Path, monkeyp
     with pytest.raises(InvalidFile, match="2 CPU in the cluster, asked 9"):
         run_sweep(driver, sweep, slots=9, folder=tmp_path)
     assert driver.history.runs == []
+
+
+def test_the_plan_is_made_for_the_runs_that_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that is nearly done does not tell of slots that its lag leaves empty."""
+    sweep = make_sweep(trials=6, lag=1)
+    driver = idle_driver(tmp_path, replace(sweep, trials=4), TRIAL)
+    driver.open()
+    run_here(driver, sweep, factory=FACTORY, folder=tmp_path)
+    driver.close()
+    driver = idle_driver(tmp_path, sweep, TRIAL)
+    driver.open()
+    told: list[int | None] = []
+
+    def plan(session: Session, sweep: Any, slots: object, resources: object, left: int | None = None) -> Slots:
+        told.append(left)
+        raise InvalidFile("enough seen", field="slots")
+
+    monkeypatch.setattr(search, "ray_session", lambda folder: contextlib.nullcontext(one_node(9, 0)))
+    monkeypatch.setattr(search, "plan_slots", plan)
+    with pytest.raises(InvalidFile, match="enough seen"):
+        run_sweep(driver, sweep, slots=9, folder=tmp_path)
+    driver.close()
+    assert told == [2]
 
 
 @pytest.mark.skipif(any(Path("/dev").glob("nvidia[0-9]*")), reason="this machine has a GPU")
