@@ -114,7 +114,7 @@ def check(space: str, kills: int, options: list[str], folder: Path, longest: flo
 
 @pytest.mark.cluster
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_killed_driver_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     found = check("search_spaces/digits_demo.yaml", 2, DIGITS, tmp_path, longest=2.0)
     assert found["kills"] == 2

@@ -13,7 +13,7 @@ from raycon.studies import StudyResult
 from tests.cluster.test_study import FILE
 from tests.tiny import FINE
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("ray_cluster")]
 
 
 def test_a_second_study_runs_only_what_is_new(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import raycon
 from raycon.space import loads
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("ray_cluster")]
 
 FILE = """
 name: tiny-study
