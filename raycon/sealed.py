@@ -23,11 +23,10 @@ def open_test_set(folder: Path, on_run: Callable[[RunRecord], None] = lambda run
     anything opened before it is certain that the final weights of all runs are there. Returns the number of openings so
     far. Raises Refused for a sweep (its seeds chose the winner), for a repetition that is not finished, for weights
     that are missing or damaged, where another process holds the folder, and where the storage, whose copy of the log
-    has to know of each opening, cannot be read.
+    has to know of each opening, cannot be read or written.
     """
     with FolderLock(folder):
-        log = _log_of(folder)
-        history = SweepHistory.of(log.open())
+        log, history = _opened_log(folder)
         _check_may_open(history, folder)
         code = kept_code(folder)
         if code.loop is not None:
@@ -36,8 +35,7 @@ def open_test_set(folder: Path, on_run: Callable[[RunRecord], None] = lambda run
         waiting = [run for run in history.runs if run.state == "complete" and not run.test]
         weights = {run.key: final_place(run, folder) for run in waiting}
         if waiting:
-            log.append("test_opened", runs=[run.key for run in waiting])
-            log.sync(mirror=True)
+            _count_opening(log, [run.key for run in waiting])
         for run in waiting:
             with local_copy(weights[run.key]) as checkpoint:
                 metrics = score_test(run, Path(checkpoint or ""))
@@ -55,23 +53,22 @@ def open_for_one(folder: Path, key: str, checkpoint: Path) -> int:
     Raises Refused where `open_test_set` does, for a run that is not complete, and for weights of an earlier epoch.
     """
     with FolderLock(folder):
-        log = _log_of(folder)
-        history = SweepHistory.of(log.open())
+        log, history = _opened_log(folder)
         _check_may_open(history, folder)
         run = history.run(key)
         last = f"epoch-{run.total_epochs:04d}"
         if run.state != "complete" or checkpoint.name != last:
             raise Refused(f"the test set is opened for last weights alone: {checkpoint.name} of {key} is not {last}")
-        log.append("test_opened", runs=[key])
-        log.sync(mirror=True)
+        _count_opening(log, [key])
         return SweepHistory.of(log.read()).openings
 
 
-def _log_of(folder: Path) -> EventLog:
-    """The log of a folder, together with its copy on the storage that the weights of its runs lie on: a new head knows
-    what the old one had opened. Raises Refused where that storage cannot be read."""
+def _opened_log(folder: Path) -> tuple[EventLog, SweepHistory]:
+    """The log of a folder, together with its copy on the storage that the weights of its runs lie on, and what it says:
+    a new head knows what the old one had opened. Raises Refused where that storage cannot be read."""
     path = folder / LOG_NAME
-    history = SweepHistory.of(EventLog(RealDisk(), path).open())
+    log = EventLog(RealDisk(), path)
+    history = SweepHistory.of(log.open())
     places = {above(run.checkpoint, 4) for run in history.runs if run.checkpoint}
     for place in sorted(places - {str(folder)}):
         # Where a lock lies, drivers work: that is the folder which this one was copied from.
@@ -80,10 +77,19 @@ def _log_of(folder: Path) -> EventLog:
         mirror = mirror_at(place)
         try:
             if mirror.read(LOG_NAME) is not None:
-                return EventLog(RealDisk(), path, mirror)
+                log = EventLog(RealDisk(), path, mirror)
+                return log, SweepHistory.of(log.open())
         except OSError as error:
             raise Refused(f"the copy of the log on {mirror} cannot be read: {error}") from error
-    return EventLog(RealDisk(), path)
+    return log, history
+
+
+def _count_opening(log: EventLog, keys: list[str]) -> None:
+    """Write down that the test set is opened for these runs, in the copy of the log too, before any of it is read."""
+    log.append("test_opened", runs=keys)
+    log.sync(mirror=True)
+    if log.mirror_error is not None:
+        raise Refused(f"an opening of the test set cannot be written to the copy of the log: {log.mirror_error}")
 
 
 def _check_may_open(history: SweepHistory, folder: Path) -> None:

@@ -197,6 +197,15 @@ def test_a_new_head_knows_of_an_opening(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(Refused, match=r"copy of the log on .* cannot be read"):
         open_for_one(folder, key, final_checkpoint(read_sweep(folder).run(key), folder))
     assert _opened(folder) == 2
+    copy.rmdir()
+    copy.with_name("kept").rename(copy)
+    monkeypatch.setattr("raycon.mirror.FolderMirror.extend", _raise_disk_full)
+    with pytest.raises(Refused, match=r"cannot be written to the copy of the log: .*disk full"):
+        open_for_one(folder, key, final_checkpoint(read_sweep(folder).run(key), folder))
+
+
+def _raise_disk_full(*_: object) -> None:
+    raise OSError("disk full")
 
 
 def test_a_folder_in_use_is_refused(repetition: Path) -> None:

@@ -21,6 +21,7 @@ from raycon.cluster.room import WAIT_MINUTES, Admission, bundles
 from raycon.cluster.session import environment, ray_session
 from raycon.cluster.shared import refuse_unshared
 from raycon.cluster.workers import TRAIN_SETTINGS, quiet_run
+from raycon.collectives import smallest_over_workers
 from raycon.errors import RayconError
 from raycon.object_storage import join, last_part, remove_tree
 from raycon.runs import World
@@ -89,8 +90,6 @@ def train_rank(settings: dict[str, Any]) -> None:
 def at_one_epoch(engine: Engine, report: Report | None) -> Report | None:
     """How opening the run ended on this rank, or that the ranks do not go on from the same epoch, as after one of them
     alone could not read the newest checkpoint: their steps would be averaged all the same. Called on all ranks."""
-    from raycon.collectives import smallest_over_workers
-
     epoch = int(last_part(engine.resumed).removeprefix("epoch-")) if engine.resumed else 0
     own = epoch if report is None else -1
     least, most = smallest_over_workers(torch.tensor([own, -own], device=engine.world.device)).tolist()

@@ -191,7 +191,7 @@ class Engine:
 
     def close(self) -> None:
         """Drop the run in progress, its generator first, and give its memory back. Safe to call twice."""
-        run, self.run, self.assignment = self.run, None, {}
+        run, self.run, self.assignment, self.resumed = self.run, None, {}, None
         if run is None:
             return
         with contextlib.suppress(Exception):

@@ -104,9 +104,9 @@ def scaffolding(driver: Driver, attempt: int) -> str:
 
 
 def remove_scaffolding(driver: Driver) -> None:
-    """Take away what earlier attempts left that did not end in good order."""
+    """Take away what earlier attempts left: those that were lost, and those whose storage failed them at the end."""
     for attempt in driver.history.attempts:
-        if attempt.number < driver.attempt and attempt.closed_at is None:
+        if attempt.number < driver.attempt:
             remove_tree(scaffolding(driver, attempt.number))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from raycon.commands.options import Json, Out
+from raycon.commands.output import json_line, print_lines
 
 
 def compare(
@@ -43,8 +43,7 @@ def compare(
     page = found.report(to or default_folder(found, settings.folder))
     rows = pair_rows(found)
     if as_json:
-        for row in rows:
-            print(json.dumps(row, allow_nan=False))
+        print_lines(*(json_line(row) for row in rows))
         return
     if found.unequal:
         print("UNEQUAL BUDGETS", *(f"  {line}" for line in found.unequal), "", sep="\n")

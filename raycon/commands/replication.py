@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raycon.commands.options import Json, Out, Quiet, Slots, Tracking, settings_of
+from raycon.commands.output import json_line
 from raycon.errors import SomeRunsFailed
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _tell(judged: Replicated, page: Path, as_json: bool) -> None:
 
     if as_json:
         for row in judged.rows():
-            print(json.dumps(row, allow_nan=False))
+            print(json_line(row))
         print(json.dumps({"verdict": judged.verdict, "reason": judged.reason, "score": judged.score}))
         return
     print(to_markdown(judged.rows()))

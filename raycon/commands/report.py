@@ -24,6 +24,11 @@ def report(
     """Write the report of a sweep and its repetitions: a page, CSV files and pictures."""
     from raycon.reports import report as write
 
-    told = lambda run: print_aside(f"tested {run.key}")  # noqa: E731
-    page = write(name, settings=settings_of(out, tracking=tracking), test=test, embedding=embedding, on_run=told)
+    page = write(
+        name,
+        settings=settings_of(out, tracking=tracking),
+        test=test,
+        embedding=embedding,
+        on_run=lambda run: print_aside(f"tested {run.key}"),
+    )
     print_lines(page.read_text().rstrip(), "", f"report: {page}")

@@ -71,11 +71,11 @@ def plan(
     from raycon.planning import probe as run_probe
     from raycon.space_loading import load
 
+    def tell(done: int, of: int, score: float) -> None:
+        print_aside(f"probe {done}/{of}: {score:.4f}")
+
     space = load(file, overrides or (), code=code or ())
-    found = None
-    if probe:
-        told = lambda done, of, score: print_aside(f"probe {done}/{of}: {score:.4f}")  # noqa: E731
-        found = space.located(lambda: run_probe(space, configurations, seeds, told))
+    found = space.located(lambda: run_probe(space, configurations, seeds, tell)) if probe else None
     wanted = make_plan(space)
     width = slots or max((os.cpu_count() or 1) // wanted.workers, 1)
     lines = wanted.lines(width, found.seconds if found else None, asked=slots is not None)

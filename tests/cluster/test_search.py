@@ -10,12 +10,14 @@ from raycon.driver import Driver
 from tests.cluster.inline import TRIAL, make_sweep
 
 
-def test_an_attempt_takes_away_what_lost_ones_left_and_no_newer_ones(tmp_path: Path) -> None:
+def test_an_attempt_takes_away_what_earlier_ones_left_and_no_newer_ones(tmp_path: Path) -> None:
     drivers: list[Driver] = []
-    for _ in range(3):  # each is lost without a word
+    for number in range(3):  # the second is lost without a word, the first ends while its storage takes nothing
         drivers.append(idle_driver(tmp_path, make_sweep(), TRIAL))
         drivers[-1].open()
         Path(scaffolding(drivers[-1], drivers[-1].attempt)).mkdir()
+        if number == 0:
+            drivers[-1].close()
     places = sorted(path.name for path in tmp_path.glob("tune-*"))
     assert places == ["tune-1", "tune-2", "tune-3"]
     remove_scaffolding(drivers[1])  # still lives: what the newer one works with stays
